@@ -1,0 +1,17 @@
+/** Everything eckart offers. */
+#ifndef ECKART_ECKART_H
+#define ECKART_ECKART_H
+
+#include "eckart/array.h"
+#include "eckart/context.h"
+#include "eckart/decompose.h"
+#include "eckart/export.h"
+#include "eckart/file.h"
+#include "eckart/model.h"
+#include "eckart/operator.h"
+#include "eckart/report.h"
+#include "eckart/stage.h"
+#include "eckart/status.h"
+#include "eckart/svd.h"
+
+#endif

@@ -1,0 +1,59 @@
+/**
+ * Every JSON document eckart prints or writes, as text: the shapes have one home. All return text owned by the caller,
+ * eck_text_free(), UTF-8, ending in a newline, locale-independent; fields may be added, never renamed.
+ */
+#ifndef ECKART_REPORT_H
+#define ECKART_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eckart/export.h"
+#include "eckart/model.h"
+#include "eckart/status.h"
+#include "eckart/svd.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** {"rows","cols","dtype","rank","numerical_rank","tolerance","engine","solver","reproducible","seconds",
+ *   "seconds_total","error","energy","certificate":{...},"singular_values":[...]} */
+ECK_API eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_info *info,
+                                  double seconds_total, eck_error *err);
+
+/** {"rows","cols","dtype","rank","engine","eigenvalues":[...],"certificate":{...},"seconds"} */
+ECK_API eck_status eck_report_eigen(char **out, const eck_eigen *eigen, const eck_operator_info *info,
+                                    eck_error *err);
+
+/** {"model","format","tensors":n,"bytes":n,"layers":[{"name","kind","shape","dtype","parameters","factored","skipped",
+ *   "tied_to"}],"totals":{"layers","selected","parameters","selected_parameters"},"warnings":[...]} */
+ECK_API eck_status eck_report_inspect(char **out, const eck_model *model, eck_error *err);
+
+/** {"model","layers":[{"name","kind","shape","parameters","numerical_rank","stable_rank","effective_rank",
+ *   "break_even_rank","rank_at_energy":{"0.90","0.95","0.99"}}],"totals":{...}}; spectrum: + "singular_values" */
+ECK_API eck_status eck_report_analyze(char **out, const eck_model *model, const eck_analysis *analysis,
+                                      bool spectrum, eck_error *err);
+
+/** {"format":"eckart-plan","version":1,"source",...}: what eck_plan_parse() reads. */
+ECK_API eck_status eck_report_plan(char **out, const eck_plan *plan, eck_error *err);
+
+/** {"model","frontier":[{"keep","factored","parameters","bytes","error","mean","worst"}]} */
+ECK_API eck_status eck_report_frontier(char **out, const eck_model *model, const eck_frontier_row *rows,
+                                       int64_t count, eck_error *err);
+
+/** {"output","factored","copied","bytes_before","bytes_after","error","worst","left_out":[...],"peak_bytes","seconds",
+ *   "verify": null | {...}} */
+ECK_API eck_status eck_report_outcome(char **out, const char *path, const eck_outcome *outcome,
+                                      const eck_verdict *verdict, eck_error *err);
+
+/** {"ok","layers":[{"name","error","promised","ok"}],"identical":n,"failed":[{"name","reason"}]} */
+ECK_API eck_status eck_report_verify(char **out, const eck_verdict *verdict, eck_error *err);
+
+/** {"error":{"status","message","file","tensor","offset"}} */
+ECK_API eck_status eck_report_error(char **out, const eck_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,13 @@
+/** The only place with compiler extensions. */
+#ifndef ECKI_COMPILER_H
+#define ECKI_COMPILER_H
+
+#if defined(__GNUC__) || defined(__clang__)
+#define ECKI_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define ECKI_WEAK __attribute__((weak))
+#define ECKI_UNUSED __attribute__((unused))
+#else
+#error "eckart needs GCC or Clang"
+#endif
+
+#endif

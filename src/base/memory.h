@@ -1,0 +1,65 @@
+/**
+ * The only place that asks for memory. All of it comes from the allocator set by eck_allocator_set(); sizes are
+ * checked products of int64 counts.
+ */
+#ifndef ECKI_MEMORY_H
+#define ECKI_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "eckart/context.h"
+
+/** Zeroed; NULL when count * size overflows, is negative or cannot be had. count 0 gives a valid pointer. */
+void *ecki_calloc(int64_t count, size_t size);
+
+/** Not zeroed, 64-byte aligned NOT promised; as above. */
+void *ecki_malloc(int64_t count, size_t size);
+void *ecki_realloc(void *memory, int64_t count, size_t size);
+void ecki_free(void *memory);
+
+char *ecki_strdup(const char *text);                      /**< NULL when out of memory */
+char *ecki_strndup(const char *text, int64_t length);
+char *ecki_format(const char *format, ...) ECKI_PRINTF(1, 2); /**< owned, ecki_free(); NULL when out of memory */
+
+/** pointer = zeroed array of `count`; on failure status and goto done. */
+#define ECK_ALLOC(pointer, count) \
+    do { \
+        const int64_t ecki_count_ = (count); \
+        (pointer) = ecki_calloc(ecki_count_, sizeof *(pointer)); \
+        if (!(pointer)) { \
+            status = ecki_error_memory(err, ecki_bytes_of(ecki_count_, sizeof *(pointer))); \
+            goto done; \
+        } \
+    } while (0)
+
+/** For large blocks that are written before they are read. */
+#define ECK_ALLOC_RAW(pointer, count) \
+    do { \
+        const int64_t ecki_count_ = (count); \
+        (pointer) = ecki_malloc(ecki_count_, sizeof *(pointer)); \
+        if (!(pointer)) { \
+            status = ecki_error_memory(err, ecki_bytes_of(ecki_count_, sizeof *(pointer))); \
+            goto done; \
+        } \
+    } while (0)
+
+/** Fails as out of memory if the pointer is NULL. */
+#define ECK_HAVE(pointer) \
+    do { \
+        if (!(pointer)) { \
+            status = ecki_error_memory(err, -1); \
+            goto done; \
+        } \
+    } while (0)
+
+/** count * size, saturated at INT64_MAX. */
+int64_t ecki_bytes_of(int64_t count, size_t size);
+
+/** Bytes held now and the most ever held through this file, for tests and the memory formula. */
+int64_t ecki_memory_now(void);
+int64_t ecki_memory_peak(void);
+void ecki_memory_reset_peak(void);
+
+#endif
