@@ -3,7 +3,7 @@
 #define ECKI_COMPILER_H
 
 #if defined(__GNUC__) || defined(__clang__)
-#define ECKI_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define ECKI_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 #define ECKI_WEAK __attribute__((weak))
 #define ECKI_UNUSED __attribute__((unused))
 #else

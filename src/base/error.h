@@ -11,7 +11,8 @@
 eck_status ecki_error(eck_error *err, eck_status status, int64_t offset, const char *format, ...) ECKI_PRINTF(4, 5);
 
 /** Adds what the place that failed did not know, if it is not there yet; both may be NULL. Names are escaped and
- *  shortened in the middle. Returns status, so that it can close a function. */
+ *  shortened in the middle. A sentence without the names in quotes gets them in front: "tensor 't' of 'f': ...".
+ *  Returns status, so that it can close a function. */
 eck_status ecki_error_where(eck_error *err, eck_status status, const char *file, const char *tensor);
 
 /** "not enough memory: N bytes". */

@@ -14,7 +14,7 @@
 /** Zeroed; NULL when count * size overflows, is negative or cannot be had. count 0 gives a valid pointer. */
 void *ecki_calloc(int64_t count, size_t size);
 
-/** Not zeroed, 64-byte aligned NOT promised; as above. */
+/** Not zeroed, 64-byte aligned from 512 bytes on; as above. */
 void *ecki_malloc(int64_t count, size_t size);
 void *ecki_realloc(void *memory, int64_t count, size_t size);
 void ecki_free(void *memory);
@@ -57,7 +57,8 @@ char *ecki_format(const char *format, ...) ECKI_PRINTF(1, 2); /**< owned, ecki_f
 /** count * size, saturated at INT64_MAX. */
 int64_t ecki_bytes_of(int64_t count, size_t size);
 
-/** Bytes held now and the most ever held through this file, for tests and the memory formula. */
+/** Bytes held now and the most ever held through this file, with 16 bytes a block and up to 80 from 512 bytes on, for
+ *  tests and the memory formula. */
 int64_t ecki_memory_now(void);
 int64_t ecki_memory_peak(void);
 void ecki_memory_reset_peak(void);

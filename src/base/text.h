@@ -4,10 +4,15 @@
 #ifndef ECKI_TEXT_H
 #define ECKI_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
+
+/** vsnprintf with '.' in numbers whatever the locale of the host, which stays as it is. */
+int ecki_vformat(char *out, size_t room, const char *format, va_list arguments) ECKI_PRINTF(3, 0);
 
 /** Zero it to start; `failed` once memory ran out, after which adding does nothing. data is NUL-terminated or NULL. */
 typedef struct ecki_text {
@@ -39,7 +44,7 @@ bool ecki_component_valid(const char *name);
 bool ecki_glob(const char *pattern, const char *name);
 
 /** A decimal number with '.' whatever the locale; false unless all of `length` bytes are one finite-syntax number
- *  ("nan" and "inf" are accepted and give NaN and infinity). */
+ *  ("nan" and "inf" are accepted and give NaN and infinity) of less than 1100 bytes. */
 bool ecki_parse_double(const char *text, int64_t length, double *out);
 
 /** 0 or [1-9][0-9]*, nothing else. */
