@@ -2,9 +2,10 @@
  * One point a layer under additive limits: the multiple-choice knapsack behind every plan.
  *
  * Minimise the sum of damages over layers, one point of each layer's set, such that the sum of every limited cost stays
- * within its limit. Lower convex hulls and one multiplier (bisection) give a bound of the optimum and a start; the
- * integer rest is closed by greedy exchange and, where that leaves more than the gap asked for, by dynamic programming
- * over scaled costs. With two limits, the multipliers are combined (parameters and bytes are nearly proportional).
+ * within its limit. Lower convex hulls and one multiplier (bisection) give a bound of the optimum and a start; what is
+ * left of the limits is filled greedily; where that leaves more than the gap asked for, dynamic programming over the
+ * choices that the multiplier does not rule out closes it. With two limits the multiplier acts on a mix of both costs,
+ * and the mix is bisected. docs/methods/planning.md has the details.
  */
 #ifndef ECKI_KNAPSACK_H
 #define ECKI_KNAPSACK_H
@@ -34,7 +35,9 @@ typedef struct ecki_packing {
  * limits       -1: none
  * gap          stop once (damage - bound) <= gap * bound; 1e-3 is what plans promise
  * Returns ECK_E_RANGE if even the cheapest options do not fit: *out then holds the least possible costs
- * Cost     O(total options * log) and, only when the gap asks for it, O(count * cells * options per hull)
+ *         ECK_E_RANGE also for numbers that are none, and if no choice keeping two limits at once was found
+ * Cost     O(total options * log); when the gap asks for more, lists of at most 65,536 partial choices and some 2e8
+ *          list entries made in all
  * Source   Kellerer, Pferschy and Pisinger, Knapsack Problems (2004), chapter 11; Everett 1963
  */
 eck_status ecki_knapsack(int64_t *choice_out, ecki_packing *out, const ecki_group *groups, int64_t count,
