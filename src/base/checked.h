@@ -26,8 +26,8 @@ static inline int64_t ecki_max(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/** Product of a shape, each dimension >= 0: the product of the non-zero dimensions must fit too, in any order, so
- *  that [0, huge, huge] is refused as [huge, huge, 0] is. */
+/** Product of a shape, each dimension >= 0: the product of the non-zero dimensions must fit too, in
+ * any order, so that [0, huge, huge] is refused as [huge, huge, 0] is. */
 bool ecki_shape_count(int32_t ndim, const int64_t *shape, int64_t *count_out);
 
 #endif

@@ -1,6 +1,6 @@
 /**
- * The only place that asks for memory. All of it comes from the allocator set by eck_allocator_set(); sizes are
- * checked products of int64 counts.
+ * The only place that asks for memory. All of it comes from the allocator set by
+ * eck_allocator_set(); sizes are checked products of int64 counts.
  */
 #ifndef ECKI_MEMORY_H
 #define ECKI_MEMORY_H
@@ -11,7 +11,8 @@
 #include "base/error.h"
 #include "eckart/context.h"
 
-/** Zeroed; NULL when count * size overflows, is negative or cannot be had. count 0 gives a valid pointer. */
+/** Zeroed; NULL when count * size overflows, is negative or cannot be had. count 0 gives a valid
+ * pointer. */
 void *ecki_calloc(int64_t count, size_t size);
 
 /** Not zeroed, 64-byte aligned from 512 bytes on; as above. */
@@ -19,9 +20,12 @@ void *ecki_malloc(int64_t count, size_t size);
 void *ecki_realloc(void *memory, int64_t count, size_t size);
 void ecki_free(void *memory);
 
-char *ecki_strdup(const char *text);                      /**< NULL when out of memory */
+/** Copies, owned, ecki_free(); NULL when out of memory. */
+char *ecki_strdup(const char *text);
 char *ecki_strndup(const char *text, int64_t length);
-char *ecki_format(const char *format, ...) ECKI_PRINTF(1, 2); /**< owned, ecki_free(); NULL when out of memory */
+
+/** Owned, ecki_free(); NULL when out of memory. */
+char *ecki_format(const char *format, ...) ECKI_PRINTF(1, 2);
 
 /** pointer = zeroed array of `count`; on failure status and goto done. */
 #define ECK_ALLOC(pointer, count) \
@@ -57,8 +61,8 @@ char *ecki_format(const char *format, ...) ECKI_PRINTF(1, 2); /**< owned, ecki_f
 /** count * size, saturated at INT64_MAX. */
 int64_t ecki_bytes_of(int64_t count, size_t size);
 
-/** Bytes held now and the most ever held through this file, with 16 bytes a block and up to 80 from 512 bytes on, for
- *  tests and the memory formula. */
+/** Bytes held now and the most ever held through this file, with 16 bytes a block and up to 80 from
+ * 512 bytes on, for tests and the memory formula. */
 int64_t ecki_memory_now(void);
 int64_t ecki_memory_peak(void);
 void ecki_memory_reset_peak(void);

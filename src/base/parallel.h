@@ -1,5 +1,6 @@
 /**
- * Threads: the only place that knows OpenMP or the threads of the BLAS. The host's BLAS thread count is put back.
+ * Threads: the only place that knows OpenMP or the threads of the BLAS. The host's BLAS thread
+ * count is put back.
  */
 #ifndef ECKI_PARALLEL_H
 #define ECKI_PARALLEL_H
@@ -15,18 +16,22 @@ int32_t ecki_threads(const eck_context *context);
 typedef eck_status (*ecki_task)(void *self, int64_t index, eck_error *err);
 
 /**
- * Runs task(self, 0..count-1), each once, on at most `threads` threads, handed out in rising order. BLAS calls inside
- * run on one thread. After the first failure no new index starts; the failure of the lowest index is returned.
- * Nested calls run on the calling thread alone.
+ * Runs task(self, 0..count-1), each once, on at most `threads` threads, handed out in rising order.
+ * BLAS calls inside run on one thread. After the first failure no new index starts; the failure of
+ * the lowest index is returned. Nested calls run on the calling thread alone.
  */
-eck_status ecki_parallel_for(int64_t count, int32_t threads, ecki_task task, void *self, eck_error *err);
+eck_status ecki_parallel_for(int64_t count, int32_t threads, ecki_task task, void *self,
+                             eck_error *err);
 
-/** Lets BLAS use `threads` threads until ecki_blas_leave() gets the returned value back. 1 inside a parallel_for. */
+/** Lets BLAS use `threads` threads until ecki_blas_leave() gets the returned value back. 1 inside a
+ * parallel_for. */
 int32_t ecki_blas_enter(int32_t threads);
 void ecki_blas_leave(int32_t saved);
 
-/** Progress, from any thread, one at a time; ECK_E_CANCELLED if the caller says so. context may be NULL. */
-eck_status ecki_progress(const eck_context *context, const char *what, int64_t done, int64_t total, eck_error *err);
+/** Progress, from any thread, one at a time; ECK_E_CANCELLED if the caller says so. context may be
+ * NULL. */
+eck_status ecki_progress(const eck_context *context, const char *what, int64_t done, int64_t total,
+                         eck_error *err);
 
 /** Seconds of a monotonic clock. */
 double ecki_clock(void);

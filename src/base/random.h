@@ -1,6 +1,6 @@
 /**
- * Counter-based random numbers: a value depends on (seed, stream, index) alone, so that any number of threads, in any
- * order, sees the same ones. Philox4x32-10 from Random123 (Salmon et al. 2011).
+ * Counter-based random numbers: a value depends on (seed, stream, index) alone, so that any number
+ * of threads, in any order, sees the same ones. Philox4x32-10 from Random123 (Salmon et al. 2011).
  */
 #ifndef ECKI_RANDOM_H
 #define ECKI_RANDOM_H
@@ -16,6 +16,7 @@ double ecki_random_uniform(uint64_t seed, uint64_t stream, uint64_t index);
 double ecki_random_normal(uint64_t seed, uint64_t stream, uint64_t index);
 
 /** out[i] = normal(seed, stream, first + i). */
-void ecki_random_fill_normal(double *out, int64_t count, uint64_t seed, uint64_t stream, uint64_t first);
+void ecki_random_fill_normal(double *out, int64_t count, uint64_t seed, uint64_t stream,
+                             uint64_t first);
 
 #endif
