@@ -1,0 +1,55 @@
+/*
+ * Untrusted JSON. jansson keeps about 80 bytes for every value and recurses as deep as the text
+ * nests; the pre-scan bounds both before it sees a byte.
+ */
+#include "format/json.h"
+
+#include "base/text.h"
+#include "format/input.h"
+#include "format/scan.h"
+
+// 2.5 million values: an index of a million tensors has two million
+const ecki_json_limits ecki_json_config = { 64, 2500000, 64 << 20 };
+const ecki_json_limits ecki_json_header = { 32, 2500000, 100000000 };
+
+eck_status ecki_json_scan(const char *text, int64_t length, const ecki_json_limits *limits,
+                          const char *file, eck_error *err)
+{
+    ecki_scan scan = { .text = text,
+                       .length = length,
+                       .file = file,
+                       .depth_limit = limits->depth,
+                       .values_limit = limits->values,
+                       .err = err };
+    eck_status status = ECK_OK;
+
+    if (length > limits->bytes)
+        return ecki_read_error(err, ECK_E_UNSUPPORTED, limits->bytes, file,
+                               "%lld bytes of JSON, at most %lld", (long long)length,
+                               (long long)limits->bytes);
+    ECK_TRY(ecki_scan_skip(&scan));
+    ECK_TRY(ecki_scan_end(&scan));
+done:
+    return status;
+}
+
+eck_status ecki_json_parse(json_t **out, const char *text, int64_t length,
+                           const ecki_json_limits *limits, const char *file, eck_error *err)
+{
+    json_error_t error;
+    char detail[200];
+
+    const eck_status status = ecki_json_scan(text, length, limits, file, err);
+    if (status != ECK_OK) return status;
+    json_t *value =
+        json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (!value && json_error_code(&error) == json_error_out_of_memory)
+        return ecki_error_memory(err, -1);
+    if (!value) {
+        ecki_name_escape(detail, sizeof detail, error.text);
+        return ecki_read_error(err, ECK_E_FORMAT, error.position, file, "%s at byte %d", detail,
+                               error.position);
+    }
+    *out = value;
+    return ECK_OK;
+}
