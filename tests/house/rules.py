@@ -106,10 +106,17 @@ def read(path):
     return (ROOT / path).read_text(encoding="utf-8")
 
 
-def uncommented(text):
-    """C text with comments blanked, line structure kept."""
-    blank = lambda match: re.sub(r"[^\n]", " ", match.group(0))
-    return re.sub(r'/\*.*?\*/|//[^\n]*', blank, text, flags=re.S)
+TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|' + r"'(?:\\.|[^'\\\n])+'", re.S)
+
+
+def uncommented(text, strings=True):
+    """C text with comments blanked, and without `strings` also literals; line structure is kept."""
+
+    def blank(match):
+        keep = strings and match.group(0)[0] in "\"'"
+        return match.group(0) if keep else re.sub(r"[^\n]", " ", match.group(0))
+
+    return TOKEN.sub(blank, text)
 
 
 def declared():

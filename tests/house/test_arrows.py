@@ -8,7 +8,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
 
 
 def includes(path):
-    return INCLUDE.findall(re.sub(r'//[^\n]*', "", uncommented(read(path))))
+    return INCLUDE.findall(uncommented(read(path)))
 
 
 def layer_of(name):
