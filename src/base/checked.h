@@ -1,4 +1,5 @@
-/** Sizes that do not wrap. Every function returns true when the result fits and is written. */
+/** Sizes that do not wrap. Every function returns true when the result fits and is written, and
+ * else writes nothing. */
 #ifndef ECKI_CHECKED_H
 #define ECKI_CHECKED_H
 
@@ -8,12 +9,18 @@
 
 static inline bool ecki_mul(int64_t a, int64_t b, int64_t *out)
 {
-    return !__builtin_mul_overflow(a, b, out);
+    int64_t result;
+    if (__builtin_mul_overflow(a, b, &result)) return false;
+    *out = result;
+    return true;
 }
 
 static inline bool ecki_add(int64_t a, int64_t b, int64_t *out)
 {
-    return !__builtin_add_overflow(a, b, out);
+    int64_t result;
+    if (__builtin_add_overflow(a, b, &result)) return false;
+    *out = result;
+    return true;
 }
 
 static inline int64_t ecki_min(int64_t a, int64_t b)

@@ -61,6 +61,7 @@ static void products_and_sums(void **state)
     assert_true(out == INT64_MAX);
     assert_false(ecki_add(INT64_MAX, 1, &out));
     assert_false(ecki_mul(INT64_MIN, -1, &out));
+    assert_true(out == INT64_MAX); // what does not fit is not written
     assert_int_equal(ecki_min(-3, 2), -3);
     assert_int_equal(ecki_max(-3, 2), 2);
 }
