@@ -22,6 +22,11 @@ OF_ONE_MACHINE = re.compile(
     r"/w[o]rk/|/r[o]ot/|/h[o]me/\w|/[o]pt/wheels|/tmp/(?:w[t]|p[v])/|pyth[o]nhosted|pyp[i]\.org|deb\.deb[i]an\.org"
 )
 
+# Notes that were read while this was written and are no part of it: say it here, or name the paper.
+NOT_HERE = re.compile(
+    r"\b(?:(?:NUMERI[C]S|FORMAT[S]|PEER[S]|STYLE-EXAMPL[E]S|API-SKET[C]H)\b|(?:DESIG[N]|INPUT[S])(?: \d|\.md))"
+)
+
 
 def text_files():
     for path in tracked():
@@ -65,6 +70,15 @@ def test_nothing_of_one_machine():
         f"{path}:{text[: match.start()].count(chr(10)) + 1}: '{match.group(0)}'"
         for path, text in text_files()
         for match in OF_ONE_MACHINE.finditer(text)
+    ])
+
+
+def test_nothing_refers_to_notes_that_are_not_here():
+    report([
+        f"{path}:{text[: match.start()].count(chr(10)) + 1}: '{match.group(0)}'"
+        for path, text in text_files()
+        if path.endswith((".c", ".h", ".py", ".md", ".build"))
+        for match in NOT_HERE.finditer(text)
     ])
 
 
