@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "format/input.h"
+#include "format/npy.h"
 
 // The bytes of every format read here are little-endian, and so are we: see ecki_swap_bytes().
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -117,6 +118,23 @@ eck_status ecki_container_add_entry(ecki_entry **out, ecki_container *container,
     container->entries = entries;
     *out = &entries[container->entry_count++];
     memset(*out, 0, sizeof **out);
+    return ECK_OK;
+}
+
+eck_status ecki_container_add_array(ecki_entry **out, ecki_container *container, const char *name,
+                                    const ecki_npy_head *head, eck_error *err)
+{
+    const eck_status status = ecki_container_add_entry(out, container, err);
+    if (status != ECK_OK) return status;
+    ecki_entry *entry = *out;
+    entry->name = name;
+    entry->dtype = head->dtype;
+    entry->ndim = head->ndim;
+    memcpy(entry->shape, head->shape, sizeof entry->shape);
+    entry->fortran_order = head->fortran_order;
+    entry->swapped = head->swapped;
+    entry->offset = head->start;
+    entry->bytes = head->bytes;
     return ECK_OK;
 }
 

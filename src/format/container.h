@@ -13,6 +13,8 @@
 enum { ECKI_TENSORS_MAX = 1000000, ECKI_HEAD_BYTES = 512 };
 
 /** What is known of an opened file when a reader for it is sought. */
+struct ecki_npy_head;
+
 typedef struct ecki_head {
     const char *path;
     char bytes[ECKI_HEAD_BYTES];
@@ -35,7 +37,7 @@ typedef struct ecki_reader {
 
 /** NULL-ended. */
 extern const ecki_reader *const ecki_readers[];
-extern const ecki_reader ecki_reader_safetensors;
+extern const ecki_reader ecki_reader_safetensors, ecki_reader_npy, ecki_reader_npz, ecki_reader_csv;
 
 /** True if the path ends so, in either case. */
 bool ecki_ends_with(const char *path, const char *ending);
@@ -48,6 +50,11 @@ eck_status ecki_container_take_file(int32_t *index_out, ecki_container *containe
 
 /** A zeroed entry, valid until the next is added. */
 eck_status ecki_container_add_entry(ecki_entry **out, ecki_container *container, eck_error *err);
+
+/** The entry of a NumPy array of files[0], its numbers right behind the head. name: lives as long
+ * as the container. */
+eck_status ecki_container_add_array(ecki_entry **out, ecki_container *container, const char *name,
+                                    const struct ecki_npy_head *head, eck_error *err);
 
 /** A copy that lives as long as the container; NULL when out of memory. */
 char *ecki_container_string(ecki_container *container, const char *bytes, int64_t length);

@@ -215,12 +215,26 @@ static eck_status check_size(const ecki_file *file, const char *tensor, eck_erro
                             (long long)info.st_size, (long long)file->size);
 }
 
+/** Bytes of a file that is held whole. */
+static eck_status read_memory(const ecki_file *file, ecki_place place, void *out, int64_t count,
+                              eck_error *err)
+{
+    const int64_t left = ecki_max(file->size - place.offset, 0);
+    if (count > left)
+        return ecki_place_error(err, ECK_E_IO, place, "%lld bytes missing of %lld",
+                                (long long)(count - left), (long long)count);
+    if (count > 0) memcpy(out, (const char *)file->memory + place.offset, (size_t)count);
+    return ECK_OK;
+}
+
 eck_status ecki_input_read(const ecki_file *file, const char *tensor, int64_t offset, void *out,
                            int64_t count, eck_error *err)
 {
     char *bytes = out;
     int64_t done = 0;
 
+    if (file->memory)
+        return read_memory(file, (ecki_place){ file->name, tensor, offset }, out, count, err);
     while (done < count) {
         const ssize_t got =
             pread(file->descriptor, bytes + done, (size_t)(count - done), offset + done);

@@ -17,7 +17,8 @@
 
 static const char index_ending[] = ".safetensors.index.json";
 
-const ecki_reader *const ecki_readers[] = { &ecki_reader_safetensors, NULL };
+const ecki_reader *const ecki_readers[] = { &ecki_reader_safetensors, &ecki_reader_npy,
+                                            &ecki_reader_npz, &ecki_reader_csv, NULL };
 
 /** First bytes of formats that are not read here. */
 static const struct {

@@ -45,7 +45,7 @@ FOREIGN = {
     r"(omp|pthread|threads)\.h": ("src/base/",),
     r"Random123/.*": ("src/base/",),
     r"jansson\.h": ("src/base/", "src/format/", "src/model/", "src/report/"),
-    r"zip\.h": ("src/format/",),
+    r"zlib\.h": ("src/format/",),
     r"openssl/.*": ("src/base/",),
 }
 
