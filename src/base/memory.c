@@ -49,9 +49,18 @@ static eck_allocator allocator = { 1, default_allocate, default_reallocate, defa
 static atomic_int_least64_t held;
 static atomic_int_least64_t most_held;
 
+static _Thread_local int64_t json_refused; // requests of the JSON reader on this thread
+
 static void *json_allocate(size_t bytes)
 {
-    return bytes > INT64_MAX ? NULL : ecki_malloc((int64_t)bytes, 1);
+    void *const memory = bytes > INT64_MAX ? NULL : ecki_malloc((int64_t)bytes, 1);
+    if (!memory) json_refused++;
+    return memory;
+}
+
+int64_t ecki_json_refused(void)
+{
+    return json_refused;
 }
 
 eck_status eck_allocator_set(const eck_allocator *wanted)

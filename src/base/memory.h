@@ -61,6 +61,10 @@ char *ecki_format(const char *format, ...) ECKI_PRINTF(1, 2);
 /** count * size, saturated at INT64_MAX. */
 int64_t ecki_bytes_of(int64_t count, size_t size);
 
+/** Requests of the JSON reader on this thread that were refused so far. Its lexer goes on after
+ * some of them with what it has, so that only a count that stayed the same makes its answer one. */
+int64_t ecki_json_refused(void);
+
 /** Bytes held now and the most ever held through this file, with 16 bytes a block and up to 80 from
  * 512 bytes on, for tests and the memory formula. */
 int64_t ecki_memory_now(void);

@@ -4,6 +4,7 @@
  */
 #include "format/json.h"
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "format/input.h"
 #include "format/scan.h"
@@ -41,10 +42,15 @@ eck_status ecki_json_parse(json_t **out, const char *text, int64_t length,
 
     const eck_status status = ecki_json_scan(text, length, limits, file, err);
     if (status != ECK_OK) return status;
+    const int64_t refused = ecki_json_refused();
     json_t *value =
         json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    if (!value && json_error_code(&error) == json_error_out_of_memory)
+    // jansson 2.14 tells of some refused requests by a code, of some by no text, of some not at all
+    const bool is_short = json_error_code(&error) == json_error_out_of_memory || !error.text[0];
+    if (ecki_json_refused() != refused || (!value && is_short)) {
+        json_decref(value);
         return ecki_error_memory(err, -1);
+    }
     if (!value) {
         ecki_name_escape(detail, sizeof detail, error.text);
         return ecki_read_error(err, ECK_E_FORMAT, error.position, file, "%s at byte %d", detail,

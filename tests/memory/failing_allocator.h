@@ -1,9 +1,10 @@
 /**
  * Runs a scenario again and again while its allocations fail: with 0, 1, 2, ... of them granted and
- * all later ones refused, then with only the first, second, third, ... refused, until it succeeds.
+ * all later ones refused, then with only the first, second, third, ... refused, until none is.
  * Every run that was refused something must return ECK_E_NOMEM with the error filled, and give back
- * all it holds. Covered is what goes through the library's allocator: its own memory and that of
- * the JSON reader. BLAS, libcrypto and libzip have theirs.
+ * all it holds; refused one alone, it may also succeed, if that one was not needed (clearing away
+ * what others left behind), with the right result. Covered is what goes through the library's
+ * allocator: its own memory and that of the JSON reader. BLAS, libcrypto and libzip have theirs.
  */
 #ifndef FAILING_ALLOCATOR_H
 #define FAILING_ALLOCATOR_H
@@ -19,8 +20,8 @@
 
 /**
  * What is tried. Builds its inputs, calls the library, checks that outputs are untouched unless it
- * succeeded (assert_untouched), frees everything, returns the first failure. May be run any number
- * of times, and must behave alike each time.
+ * succeeded (assert_untouched) and right if it did, frees everything, returns the first failure.
+ * May be run any number of times, and must behave alike each time.
  */
 typedef eck_status (*memory_scenario)(void *self, eck_error *err);
 

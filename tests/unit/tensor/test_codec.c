@@ -199,39 +199,43 @@ static void nan_is_quieted_and_keeps_its_top_bits(void **state)
     }
 }
 
-// Counts around the blocks and the vectors, at every alignment, with strides of both signs, one by
-// one and at once.
+// Widens `count` elements at once, then one by one.
+static void check_widening(eck_dtype dtype, const unsigned char *first, int64_t stride,
+                           int64_t count)
+{
+    const int64_t size = eck_dtype_bits(dtype) / 8;
+    double *const at_once = malloc((size_t)(count + 1) * sizeof *at_once);
+    at_once[count] = 77;
+    ecki_widen_f64(dtype, first, stride, at_once, count);
+    for (int64_t i = 0; i < count; i++) {
+        double alone;
+        ecki_widen_f64(dtype, first + i * stride * size, 1, &alone, 1);
+        assert_true(same(at_once[i], alone));
+    }
+    assert_true(at_once[count] == 77);
+    free(at_once);
+}
+
+// Counts around the blocks and the vectors, at every alignment, with strides of both signs.
 static void counts_strides_and_alignments(void **state)
 {
     (void)state;
-    enum { MOST = 1100, STEPS = 3 };
+    enum { MOST = 1100, STEPS = 3, ROOM = MOST * STEPS * 8 + 16 };
     const eck_dtype types[] = { ECK_DTYPE_F64,     ECK_DTYPE_F32, ECK_DTYPE_F16, ECK_DTYPE_BF16,
                                 ECK_DTYPE_F8_E4M3, ECK_DTYPE_I16, ECK_DTYPE_U64 };
     const int64_t counts[] = { 0, 1, 3, 7, 8, 17, 255, 256, 511, 512, 513, 1025, MOST };
-    unsigned char *const bytes = malloc(MOST * STEPS * 8 + 16);
-    double *const at_once = malloc((MOST + 1) * sizeof *at_once);
-    for (size_t i = 0; i < MOST * STEPS * 8 + 16; i++)
+    const int kinds = sizeof types / sizeof types[0];
+    const int lengths = sizeof counts / sizeof counts[0];
+    static unsigned char bytes[ROOM];
+    for (int i = 0; i < ROOM; i++)
         bytes[i] = (unsigned char)(i * 131 + 7 + i / 251);
-    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
-        const int64_t size = eck_dtype_bits(types[t]) / 8;
-        for (int64_t stride = -STEPS; stride <= STEPS; stride++) {
-            for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
-                const int64_t count = counts[c];
-                const unsigned char *const first =
-                    bytes + (c % 8) + (stride < 0 ? -stride * MOST * size : 0);
-                at_once[count] = 77;
-                ecki_widen_f64(types[t], first, stride, at_once, count);
-                for (int64_t i = 0; i < count; i++) {
-                    double alone;
-                    ecki_widen_f64(types[t], first + i * stride * size, 1, &alone, 1);
-                    assert_true(same(at_once[i], alone));
-                }
-                assert_true(at_once[count] == 77);
-            }
-        }
+    for (int n = 0; n < kinds * lengths * (2 * STEPS + 1); n++) {
+        const eck_dtype dtype = types[n % kinds];
+        const int64_t count = counts[n / kinds % lengths];
+        const int64_t stride = n / kinds / lengths - STEPS;
+        const int64_t last = stride < 0 ? -stride * MOST * eck_dtype_bits(dtype) / 8 : 0;
+        check_widening(dtype, bytes + n % 8 + last, stride, count);
     }
-    free(bytes);
-    free(at_once);
 }
 
 static void rounding_many_is_rounding_each(void **state)

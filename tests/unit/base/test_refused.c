@@ -1,4 +1,4 @@
-// What base allocates for others, each request refused in turn.
+// What base allocates for others, each request for memory refused in turn.
 #include "failing_allocator.h"
 
 #include <string.h>
