@@ -1,6 +1,7 @@
 /**
- * Storage types, and the three ways to hold numbers: eck_view borrows any strided storage, eck_panel borrows a
- * writable block of F32 or F64 (arithmetic happens on nothing else), eck_array owns.
+ * Storage types, and the three ways to hold numbers: eck_view borrows any strided storage,
+ * eck_panel borrows a writable block of F32 or F64 (arithmetic happens on nothing else), eck_array
+ * owns.
  */
 #ifndef ECKART_ARRAY_H
 #define ECKART_ARRAY_H
@@ -17,8 +18,8 @@ extern "C" {
 #endif
 
 /**
- * Storage types; values are part of the ABI. 1..31 can be read as numbers; 32 and above are only copied, since their
- * values mean nothing without a scheme stored elsewhere.
+ * Storage types; values are part of the ABI. 1..31 can be read as numbers; 32 and above are only
+ * copied, since their values mean nothing without a scheme stored elsewhere.
  */
 typedef enum eck_dtype {
     ECK_DTYPE_NONE = 0,
@@ -63,7 +64,8 @@ ECK_API bool eck_dtype_is_weight(eck_dtype dtype);
 /** True if values can be widened to F64 (every value up to BOOL). */
 ECK_API bool eck_dtype_is_readable(eck_dtype dtype);
 
-/** Spacing of the numbers at 1 (2^-52, 2^-23, 2^-10, 2^-7, ...); 0 for integers. Unit roundoff is half of it. */
+/** Spacing of the numbers at 1 (2^-52, 2^-23, 2^-10, 2^-7, ...); 0 for integers. Unit roundoff is
+ * half of it. */
 ECK_API double eck_dtype_epsilon(eck_dtype dtype);
 
 /** By value; borrows; any strides, in elements, negative ones too. */
@@ -92,12 +94,13 @@ typedef struct eck_array {
 
 /**
  * A zeroed array. Zero dimensions are allowed (data is then NULL or unused).
+ *
  * out     owned by the caller, eck_array_free()
  * dtype   one of a whole number of bytes an element
  * Errors  ECK_E_SHAPE ndim, a negative dimension or too many bytes; ECK_E_RANGE dtype; ECK_E_NOMEM
  */
-ECK_API eck_status eck_array_create(eck_array **out, eck_dtype dtype, int32_t ndim, const int64_t *shape,
-                                    eck_error *err);
+ECK_API eck_status eck_array_create(eck_array **out, eck_dtype dtype, int32_t ndim,
+                                    const int64_t *shape, eck_error *err);
 ECK_API void eck_array_free(eck_array *array);
 
 /** Elements; 1 for a scalar. */
@@ -106,7 +109,7 @@ ECK_API int64_t eck_array_count(const eck_array *array);
 /** A contiguous view of the whole array, valid while it lives. */
 ECK_API eck_view eck_array_view(const eck_array *array);
 
-/** A contiguous view over memory of the caller. */
+/** A contiguous view over memory of the caller. More dimensions than ECK_DIMS_MAX: dtype NONE. */
 ECK_API eck_view eck_view_of(const void *data, eck_dtype dtype, int32_t ndim, const int64_t *shape);
 
 /** A contiguous [rows,cols] view. */
@@ -119,20 +122,25 @@ ECK_API eck_view eck_view_transposed(eck_view view);
 ECK_API int64_t eck_view_count(const eck_view *view);
 
 /**
- * Widens a block of a 2-d view, view[row .. row+out.rows, col .. col+out.cols], into a panel. Exact into F64 for every
- * readable type up to 53 significant bits; exact into F32 for types of at most 24 bits, else rounded to nearest even.
- * Errors  ECK_E_SHAPE not 2-d; ECK_E_RANGE the block leaves the view, or a type that holds no numbers
+ * Widens a block of a 2-d view, view[row .. row+out.rows, col .. col+out.cols], into a panel. Exact
+ * into F64 for every readable type up to 53 significant bits; exact into F32 for types of at most
+ * 24 bits, else rounded to nearest even.
+ *
+ * Errors  ECK_E_SHAPE not 2-d; ECK_E_RANGE the block leaves the view, or a type without numbers
  */
-ECK_API eck_status eck_view_read(const eck_view *view, int64_t row, int64_t col, eck_panel out, eck_error *err);
+ECK_API eck_status eck_view_read(const eck_view *view, int64_t row, int64_t col, eck_panel out,
+                                 eck_error *err);
 
 /**
- * A copy of any view in another type, contiguous; F64, F32, F16 and BF16 are rounded once, to nearest even, overflow
- * to infinity, NaN kept (quieted).
+ * A copy of any view in another type, contiguous; F64, F32, F16 and BF16 are rounded once, to
+ * nearest even, overflow to infinity, NaN kept (quieted). The view's own type: every bit as it is.
+ *
  * out     owned by the caller, eck_array_free()
  * dtype   F64, F32, F16 or BF16, or the view's own
  * Errors  ECK_E_UNSUPPORTED types; ECK_E_NOMEM
  */
-ECK_API eck_status eck_array_convert(eck_array **out, eck_view view, eck_dtype dtype, eck_error *err);
+ECK_API eck_status eck_array_convert(eck_array **out, eck_view view, eck_dtype dtype,
+                                     eck_error *err);
 
 #ifdef __cplusplus
 }

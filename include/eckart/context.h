@@ -18,14 +18,18 @@ extern "C" {
 /** Borrowed during the call; NULL means ECK_CONTEXT_INIT everywhere. */
 typedef struct eck_context {
     uint32_t version; /**< 1 */
-    int32_t threads;  /**< default 0: as many as the process may use */
-    int64_t memory;   /**< bytes held at most beyond the arguments; default 0: no limit */
-    /** Called from one thread at a time, between panels; false cancels with ECK_E_CANCELLED. total 0: unknown. */
+    int32_t threads; /**< default 0: as many as the process may use */
+    int64_t memory; /**< bytes held at most beyond the arguments; default 0: no limit */
+    /** Called from one thread at a time, between panels; total 0: unknown. False cancels with
+     * ECK_E_CANCELLED. */
     bool (*progress)(void *user, const char *what, int64_t done, int64_t total);
     void *user;
 } eck_context;
 
-#define ECK_CONTEXT_INIT { 1, 0, 0, NULL, NULL }
+#define ECK_CONTEXT_INIT \
+    { \
+        1, 0, 0, NULL, NULL \
+    }
 
 /** Where memory comes from. All three functions are needed and must be thread-safe. */
 typedef struct eck_allocator {
@@ -37,8 +41,9 @@ typedef struct eck_allocator {
 } eck_allocator;
 
 /**
- * Replaces malloc for everything the library and its JSON reader hold. Call before any other function, once;
- * NULL restores malloc. Not thread-safe.
+ * Replaces malloc for everything the library and its JSON reader (jansson, for the whole process)
+ * hold. Call before any other function, once; NULL restores malloc. Not thread-safe.
+ *
  * Errors   ECK_E_RANGE a function is missing
  */
 ECK_API eck_status eck_allocator_set(const eck_allocator *allocator);

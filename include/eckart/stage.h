@@ -1,6 +1,7 @@
 /**
- * Stage and chain: one ordinary layer, and the shorter layers that replace it. Plain data: no mathematics, no files.
- * Whatever reads or writes factors loops over the stages of a chain; nothing knows how many there are.
+ * Stage and chain: one ordinary layer, and the shorter layers that replace it. Plain data: no
+ * mathematics, no files. Whatever reads or writes factors loops over the stages of a chain; nothing
+ * knows how many there are.
  */
 #ifndef ECKART_STAGE_H
 #define ECKART_STAGE_H
@@ -19,26 +20,27 @@ extern "C" {
 enum { ECK_SPATIAL_MAX = 3 };
 
 typedef enum eck_stage_kind {
-    ECK_STAGE_LINEAR = 1,         /**< weight [out,in]: y = W x + b */
-    ECK_STAGE_CONV = 2,           /**< weight [out, in/groups, k...] */
+    ECK_STAGE_LINEAR = 1, /**< weight [out,in]: y = W x + b */
+    ECK_STAGE_CONV = 2, /**< weight [out, in/groups, k...] */
     ECK_STAGE_CONV_TRANSPOSE = 3, /**< weight [in, out/groups, k...] */
-    ECK_STAGE_LOOKUP = 4,         /**< weight [in,out]: row i of the table; in = vocabulary */
-    ECK_STAGE_SCALE = 5           /**< weight [out]: y = d * x */
+    ECK_STAGE_LOOKUP = 4, /**< weight [in,out]: row i of the table; in = vocabulary */
+    ECK_STAGE_SCALE = 5 /**< weight [out]: y = d * x */
 } eck_stage_kind;
 
 /** One ordinary layer; the same struct describes the dense layer that a chain replaces. */
 typedef struct eck_stage {
     eck_stage_kind kind;
-    int32_t spatial;         /**< spatial dimensions, 0..3 */
+    int32_t spatial; /**< spatial dimensions, 0..3 */
     int64_t in, out, groups; /**< channels; groups >= 1 */
     int64_t kernel[ECK_SPATIAL_MAX];
-    int64_t stride[ECK_SPATIAL_MAX];   /**< -1: not in the file (safetensors), so no MACs are known */
+    int64_t stride[ECK_SPATIAL_MAX]; /**< -1: not in the file (safetensors), so no MACs are known */
     int64_t dilation[ECK_SPATIAL_MAX]; /**< -1: not in the file */
-    eck_array *weight;                 /**< owned by the chain; NULL = still in the file */
-    eck_array *bias;                   /**< owned by the chain; [out] or NULL; only on a last stage */
+    eck_array *weight; /**< owned by the chain; NULL = still in the file */
+    eck_array *bias; /**< owned by the chain; [out] or NULL; only on a last stage */
 } eck_stage;
 
-/** Owned by the caller, eck_chain_clear(); stages in the order data flows. {NULL, 0} is an empty chain. */
+/** Owned by the caller, eck_chain_clear(); stages in the order data flows. {NULL, 0} is an empty
+ * chain. */
 typedef struct eck_chain {
     eck_stage *stages;
     int32_t count;
@@ -51,7 +53,8 @@ ECK_API void eck_chain_clear(eck_chain *chain);
 ECK_API eck_stage eck_stage_linear(int64_t in, int64_t out);
 
 /** A convolution without weights: kernel of `spatial` numbers, stride and dilation unknown. */
-ECK_API eck_stage eck_stage_conv(int64_t in, int64_t out, int64_t groups, int32_t spatial, const int64_t *kernel);
+ECK_API eck_stage eck_stage_conv(int64_t in, int64_t out, int64_t groups, int32_t spatial,
+                                 const int64_t *kernel);
 
 /**
  * The shape of a stage's weight as its kind lays it out.
