@@ -1,5 +1,5 @@
 // What base allocates for others, each request for memory refused in turn.
-#include "failing_allocator.h"
+#include "memory/failing_allocator.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 // Reading files, each request for memory refused in turn: the library's and the JSON reader's.
-#include "failing_allocator.h"
+#include "memory/failing_allocator.h"
 
 #include <stdio.h>
 #include <string.h>
