@@ -17,25 +17,35 @@
 
 enum { COMMIT_MAX = 128 };
 
-/** True for "organisation/name", as models are called on the hub. */
+/** True if `path` has a directory `name`, or is one where that is "". */
+static bool has_directory(const char *path, const char *name)
+{
+    struct stat info;
+    char *whole = ecki_path_join(path, name);
+    const bool found = whole && stat(whole, &info) == 0 && S_ISDIR(info.st_mode);
+    ecki_free(whole);
+    return found;
+}
+
+/** True for "organisation/name", as models are called on the hub, where no such directory is meant.
+ */
 static bool is_hub_name(const char *path)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    static const char *const endings[] = {
+        ".safetensors", ".json", ".npy", ".npz", ".csv", ".bin"
+    };
     const size_t first = strspn(path, allowed);
     if (first == 0 || path[first] != '/' || path[0] == '.') return false;
     const size_t second = strspn(path + first + 1, allowed);
-    return second > 0 && path[first + 1] != '.' && path[first + 1 + second] == '\0';
-}
-
-/** True if `directory` has a directory `name`. */
-static bool has_directory(const char *directory, const char *name)
-{
-    struct stat info;
-    char *path = ecki_path_join(directory, name);
-    const bool found = path && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-    ecki_free(path);
-    return found;
+    if (second == 0 || path[first + 1] == '.' || path[first + 1 + second] != '\0') return false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ecki_ends_with(path, endings[i])) return false;
+    char *organisation = ecki_strndup(path, (int64_t)first);
+    const bool is_here = organisation && has_directory(organisation, "");
+    ecki_free(organisation);
+    return !is_here;
 }
 
 /** "<root>/snapshots/<commit>" of a model in the cache, by refs/main; owned, NULL if there is none.

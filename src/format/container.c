@@ -196,13 +196,12 @@ static eck_status check_unique(const ecki_container *container, eck_error *err)
         const ecki_entry *first = &container->entries[container->by_name[i - 1]];
         const ecki_entry *second = &container->entries[container->by_name[i]];
         if (strcmp(first->name, second->name) != 0) continue;
-        const char *file = container->files[first->file].name;
+        const ecki_place place = { container->files[second->file].name, second->name,
+                                   second->offset };
         if (first->file == second->file)
-            return ecki_place_error(err, ECK_E_FORMAT, (ecki_place){ file, first->name, -1 },
-                                    "the name comes twice");
-        return ecki_place_error(err, ECK_E_FORMAT, (ecki_place){ file, first->name, -1 },
-                                "the name comes again in '%s'",
-                                container->files[second->file].name);
+            return ecki_place_error(err, ECK_E_FORMAT, place, "the name comes twice");
+        return ecki_place_error(err, ECK_E_FORMAT, place, "the name is in '%s' too",
+                                container->files[first->file].name);
     }
     return ECK_OK;
 }

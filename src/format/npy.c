@@ -54,12 +54,18 @@ static eck_status literal_error(const literal *scan, int64_t at, const char *wha
                             (long long)at);
 }
 
-/** Skips blanks; takes the next byte if it is `byte`. */
-static bool accept(literal *scan, char byte)
+/** Skips blanks. */
+static void skip_blanks(literal *scan)
 {
     while (scan->at < scan->length && scan->text[scan->at] &&
            strchr(" \t\r\n\f", scan->text[scan->at]))
         scan->at++;
+}
+
+/** Skips blanks; takes the next byte if it is `byte`. */
+static bool accept(literal *scan, char byte)
+{
+    skip_blanks(scan);
     if (scan->at >= scan->length || scan->text[scan->at] != byte) return false;
     scan->at++;
     return true;
@@ -85,7 +91,7 @@ static eck_status read_string(literal *scan, const char **out, int64_t *length_o
 static bool accept_word(literal *scan, const char *word)
 {
     const int64_t length = (int64_t)strlen(word);
-    accept(scan, '\0'); // skips blanks, a NUL is never taken for one
+    skip_blanks(scan);
     if (scan->length - scan->at < length ||
         memcmp(scan->text + scan->at, word, (size_t)length) != 0)
         return false;
@@ -104,7 +110,7 @@ static eck_status read_bool(literal *scan, bool *out)
 /** One dimension. */
 static eck_status read_dimension(literal *scan, int64_t *out)
 {
-    accept_word(scan, "");
+    skip_blanks(scan);
     int64_t length = 0;
     while (scan->at + length < scan->length && scan->text[scan->at + length] >= '0' &&
            scan->text[scan->at + length] <= '9')
@@ -177,7 +183,7 @@ static eck_status read_item(literal *scan, ecki_npy_head *head, fields *seen)
     const char *key;
     int64_t length;
 
-    accept_word(scan, "");
+    skip_blanks(scan);
     const int64_t at = scan->at;
     const eck_status status = read_string(scan, &key, &length);
     if (status != ECK_OK) return status;
@@ -206,7 +212,7 @@ static eck_status read_items(literal *scan, ecki_npy_head *head)
         if (status != ECK_OK) return status;
         comma = accept(scan, ',');
     }
-    accept_word(scan, "");
+    skip_blanks(scan);
     if (scan->at < scan->length) return literal_error(scan, scan->at, "more text");
     if (!seen.has_descr) return literal_error(scan, scan->at, "no 'descr'");
     if (!seen.has_order) return literal_error(scan, scan->at, "no 'fortran_order'");

@@ -55,43 +55,60 @@ static eck_status read_head(ecki_head *head, const ecki_file *file, const char *
     return ECK_OK;
 }
 
-/** ECK_E_UNSUPPORTED, with the name of the format if it is a known one. */
-static eck_status unknown_format(const ecki_head *head, eck_error *err)
+/** The known format that the first bytes are of; NULL if none. */
+static const char *known_format(const ecki_head *head)
 {
     const int32_t count = (int32_t)(sizeof known_formats / sizeof *known_formats);
-    if (head->size == 0)
-        return ecki_read_error(err, ECK_E_FORMAT, 0, head->path, "the file is empty");
-    for (int32_t i = 0; i < count; i++) {
-        if (head->count < known_formats[i].count) continue;
-        if (memcmp(head->bytes, known_formats[i].bytes, (size_t)known_formats[i].count) != 0)
-            continue;
-        return ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
-                               "it is %s; safetensors, npy, npz and csv are read",
-                               known_formats[i].name);
+    for (int32_t i = 0; i < count; i++)
+        if (head->count >= known_formats[i].count &&
+            memcmp(head->bytes, known_formats[i].bytes, (size_t)known_formats[i].count) == 0)
+            return known_formats[i].name;
+    return NULL;
+}
+
+/** The reader that fits best; NULL with an error if none does. A name does not stand against
+ * content. */
+static const ecki_reader *find_reader(const ecki_head *head, eck_error *err)
+{
+    const ecki_reader *best = NULL;
+    ecki_match best_match = ECKI_MATCH_NONE;
+
+    for (int32_t i = 0; ecki_readers[i]; i++) {
+        const ecki_match match = ecki_readers[i]->probe(head);
+        if (match <= best_match) continue;
+        best = ecki_readers[i];
+        best_match = match;
     }
-    return ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
-                           "neither safetensors nor npy, npz or csv by content or name");
+    const char *known = known_format(head);
+    if (head->size == 0)
+        ecki_read_error(err, ECK_E_FORMAT, 0, head->path, "the file is empty");
+    else if (best_match < ECKI_MATCH_CONTENT && known)
+        ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
+                        "it is %s; safetensors, npy, npz and csv are read", known);
+    else if (!best)
+        ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
+                        "neither safetensors nor npy, npz or csv by content or name");
+    else
+        return best;
+    return NULL;
 }
 
 /** Lets the reader that fits files[0] best add its entries. */
 static eck_status read_first_file(ecki_container *container, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const ecki_reader *best = NULL;
-    ecki_match best_match = ECKI_MATCH_NONE;
+    eck_error reason = ECK_ERROR_INIT;
     ecki_head head;
 
     ECK_TRY(read_head(&head, &container->files[0], container->files[0].name, err));
     ECK_TRY(ecki_input_check_pointer(head.bytes, head.count, head.path, err));
-    for (int32_t i = 0; ecki_readers[i]; i++) {
-        const ecki_match match = ecki_readers[i]->probe(&head);
-        if (match <= best_match) continue;
-        best = ecki_readers[i];
-        best_match = match;
+    const ecki_reader *reader = find_reader(&head, &reason);
+    if (!reader) {
+        if (err) *err = reason;
+        return reason.status;
     }
-    if (!best) return unknown_format(&head, err);
-    container->format = best->name;
-    ECK_TRY(best->open(container, err));
+    container->format = reader->name;
+    ECK_TRY(reader->open(container, err));
 done:
     return status;
 }

@@ -194,7 +194,7 @@ static eck_status read_member(ecki_zip_member *member, const ecki_file *file,
     if (flags & FLAG_ENCRYPTED) return member_error(file, member, "it is encrypted", err);
     if (method != STORED && method != DEFLATED)
         return ecki_place_error(
-            err, ECK_E_UNSUPPORTED, (ecki_place){ file->name, member->name, (int64_t)offset },
+            err, ECK_E_UNSUPPORTED, (ecki_place){ file->name, member->name, member->header },
             "packed by method %u; stored and deflated are read", (unsigned)method);
     if (!read_extra(record + RECORD + name_bytes, extra_bytes, &size, &packed, &offset))
         return member_error(file, member, "its zip64 sizes are missing", err);
@@ -293,6 +293,7 @@ static eck_status read_records(ecki_zip *zip, const ecki_file *file, const zip_e
         ecki_zip_member *member = &zip->members[zip->count];
         member->name = ecki_strndup((const char *)record + RECORD, name_bytes);
         if (!member->name) return ecki_error_memory(err, name_bytes);
+        member->header = end->offset + at; // for messages, until it is known
         zip->count++;
         eck_status status = read_member(member, file, record, end, err);
         if (status == ECK_OK) status = read_local(member, file, end, err);
