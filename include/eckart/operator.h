@@ -60,9 +60,11 @@ typedef struct eck_operator_info {
     bool resident;            /**< reading costs memory bandwidth only */
     bool symmetric;           /**< promised by the maker, checked by eck_eigen_compute() */
     const char *name;         /**< for messages; copied; NULL = "" */
+    double read_error;        /**< bound of the Frobenius norm of what rounding adds to a read of the whole; 0 = reads
+                                   are exact. Certificates add it to their own */
 } eck_operator_info;
 
-#define ECK_OPERATOR_INFO_INIT { 1, 0, 0, ECK_DTYPE_F32, false, false, 0 }
+#define ECK_OPERATOR_INFO_INIT { 1, 0, 0, ECK_DTYPE_F32, false, false, 0, 0.0 }
 
 /**
  * An operator of the caller's making.

@@ -1,0 +1,190 @@
+// The certificate by residual: || A - B || computed element by element in F64, tiles in parallel,
+// added in a fixed order. Always true: low <= truth <= high, since every rounding of the way is in
+// the bound: that of reading A and B (ecki_measure), and that of the sums of squares.
+#include "linalg/certificate.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "linalg/pool.h"
+#include "tensor/codec.h"
+
+enum { LANES = 8 };
+
+const char *eck_proof_name(eck_proof proof)
+{
+    switch (proof) {
+    case ECK_PROOF_TAIL:
+        return "exact";
+    case ECK_PROOF_RESIDUAL:
+        return "residual";
+    case ECK_PROOF_BOUND:
+        return "bound";
+    }
+    return "?";
+}
+
+// Sums of squares of one tile.
+typedef struct tile_sums {
+    double norm2, residual2;
+} tile_sums;
+
+typedef struct residual_job {
+    const ecki_difference *d;
+    ecki_pool pool;
+    tile_sums *sums;
+    int64_t col_tiles;
+} residual_job;
+
+static double add_lanes(const double *lane)
+{
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+// Adds the squares of a and of a - b, n numbers, to a tile.
+static void add_row(tile_sums *sums, const double *a, const double *b, int64_t n)
+{
+    double norm[LANES] = { 0.0 }, residual[LANES] = { 0.0 };
+    for (int64_t j = 0; j < n; j += LANES) {
+        const int64_t lanes = ecki_min(LANES, n - j);
+        for (int64_t l = 0; l < lanes; l++) {
+            const double x = a[j + l], r = x - b[j + l];
+            norm[l] += x * x;
+            residual[l] += r * r;
+        }
+    }
+    sums->norm2 += add_lanes(norm);
+    sums->residual2 += add_lanes(residual);
+}
+
+static eck_status residual_task(void *self, int64_t index, eck_error *err)
+{
+    residual_job *const job = self;
+    const ecki_difference *const d = job->d;
+    const eck_operator_info *const info = &d->a->info;
+    eck_status status = ECK_OK;
+    const int64_t row = index / job->col_tiles * ECKI_PANEL_ROWS;
+    const int64_t col = index % job->col_tiles * ECKI_PANEL_COLS;
+    double *const a = ecki_pool_take(&job->pool), *const b = a + job->pool.each / 2;
+    const eck_panel tile = ecki_panel(a, ECK_DTYPE_F64, ecki_min(ECKI_PANEL_ROWS, info->rows - row),
+                                      ecki_min(ECKI_PANEL_COLS, info->cols - col));
+    tile_sums sums = { 0.0, 0.0 };
+    ECK_TRY(ecki_operator_block(a, d->a, row, col, tile, d->scale_a, err));
+    ECK_TRY(ecki_operator_block(b, d->b, row, col, tile, d->scale_b, err));
+    for (int64_t i = 0; i < tile.rows; i++)
+        add_row(&sums, a + i * tile.cols, b + i * tile.cols, tile.cols);
+    job->sums[index] = sums;
+done:
+    ecki_pool_give(&job->pool, a);
+    return status;
+}
+
+// Relative error of the root of a sum of squares of a tiled matrix: one rounding for the square, the
+// longest chain of additions (lanes of a row, rows of a tile, tiles), half of all under the root.
+static double sum_error(const eck_operator_info *info, int64_t tiles)
+{
+    const int64_t row = ecki_min(info->cols, ECKI_PANEL_COLS) / LANES + 5;
+    const int64_t chain = row + ecki_min(info->rows, ECKI_PANEL_ROWS) + tiles + 3;
+    return (double)chain * 0x1p-53;
+}
+
+// Turns the sums into norms with their bounds.
+static eck_status finish_distance(ecki_distance *out, const ecki_difference *d, tile_sums all,
+                                  int64_t tiles, const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_measure a, b;
+    ECK_REQUIRE(isfinite(all.norm2) && isfinite(all.residual2), ECK_E_NONFINITE, -1,
+                "cannot compare '%s' with '%s': a value is not finite", d->a->name, d->b->name);
+    ECK_TRY(ecki_operator_measure(&a, d->a, context, err));
+    ECK_TRY(ecki_operator_measure(&b, d->b, context, err));
+    const double error = a.error * d->scale_a + b.error * d->scale_b;
+    const double relative = sum_error(&d->a->info, tiles);
+    out->norm = sqrt(all.norm2);
+    out->residual = sqrt(all.residual2);
+    // The subtraction itself is off by u relative; the norm below which we divide by 2 relative.
+    out->high = out->residual * (1.0 + 2.0 * relative) + error;
+    out->low = fmax(0.0, out->residual * (1.0 - 2.0 * relative) - error);
+    out->floor = 20.0 * (error + relative * out->residual);
+done:
+    return status;
+}
+
+eck_status ecki_distance_residual(ecki_distance *out, const ecki_difference *d,
+                                  const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_operator_info *const info = &d->a->info;
+    residual_job job = { .d = d };
+    tile_sums all = { 0.0, 0.0 };
+    job.col_tiles = (info->cols + ECKI_PANEL_COLS - 1) / ECKI_PANEL_COLS;
+    const int64_t tiles = (info->rows + ECKI_PANEL_ROWS - 1) / ECKI_PANEL_ROWS * job.col_tiles;
+    const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), tiles));
+    const int64_t each =
+        ecki_min(ECKI_PANEL_ROWS, info->rows) * ecki_min(ECKI_PANEL_COLS, info->cols);
+    ECK_TRY(ecki_progress(context, "check", 0, 1, err));
+    ECK_ALLOC(job.sums, tiles);
+    ECK_TRY(ecki_pool_init(&job.pool, 2 * ecki_max(each, 1), threads, err));
+    ECK_TRY(ecki_parallel_for(tiles, threads, residual_task, &job, err));
+    for (int64_t i = 0; i < tiles; i++) {
+        all.norm2 += job.sums[i].norm2;
+        all.residual2 += job.sums[i].residual2;
+    }
+    ECK_TRY(finish_distance(out, d, all, tiles, context, err));
+done:
+    ecki_pool_clear(&job.pool);
+    ecki_free(job.sums);
+    return status;
+}
+
+void ecki_certificate_fill(eck_certificate *out, const ecki_distance *distance)
+{
+    const double norm = distance->norm;
+    // A zero matrix has no relative error: 0 if it is met, infinite if it is not.
+    const double none = distance->residual > 0.0 ? INFINITY : 0.0;
+    const bool zero = !(norm > 0.0);
+    out->error = zero ? none : distance->residual / norm;
+    out->error_low = zero ? none : distance->low / norm * (1.0 - 0x1p-48);
+    out->error_high = zero ? none : distance->high / norm * (1.0 + 0x1p-48);
+    out->floor = zero ? 0.0 : distance->floor / norm;
+    out->optimum_low = 0.0;
+    out->optimum_high = out->error_high;
+    out->excess_high = INFINITY;
+    out->orthogonality = -1.0;
+}
+
+eck_status eck_certify(eck_certificate *out, const eck_operator *a, const eck_operator *approximation,
+                       eck_proof proof, double failure, uint64_t seed, const eck_context *context,
+                       eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_certificate certificate = { .proof = proof };
+    eck_scan scan;
+    ecki_distance distance;
+    const eck_operator_info *const ai = &a->info, *const bi = &approximation->info;
+    ECK_REQUIRE(ai->rows == bi->rows && ai->cols == bi->cols, ECK_E_SHAPE, -1,
+                "cannot compare '%s' [%lld,%lld] with '%s' [%lld,%lld]", ai->name, (long long)ai->rows,
+                (long long)ai->cols, bi->name, (long long)bi->rows, (long long)bi->cols);
+    ECK_REQUIRE(proof == ECK_PROOF_RESIDUAL || proof == ECK_PROOF_BOUND, ECK_E_RANGE, -1,
+                "proof '%s' needs a spectrum, not two operators", eck_proof_name(proof));
+    ECK_TRY(eck_operator_scan(&scan, a, context, err));
+    ECK_REQUIRE(scan.nonfinite == 0, ECK_E_NONFINITE, scan.first_nonfinite,
+                "cannot certify '%s': element %lld is not finite", ai->name,
+                (long long)scan.first_nonfinite);
+    const double scale = ecki_scale_of(scan.max);
+    const ecki_difference d = { a, approximation, scale, scale, failure, seed };
+    if (proof == ECK_PROOF_RESIDUAL)
+        ECK_TRY(ecki_distance_residual(&distance, &d, context, err));
+    else
+        ECK_TRY(ecki_distance_probes(&distance, &d, sqrt(scan.norm2) * scale, context, err));
+    ecki_certificate_fill(&certificate, &distance);
+    certificate.stored = bi->storage;
+    certificate.norm2 = scan.norm2;
+    certificate.failure = proof == ECK_PROOF_BOUND ? failure : 0.0;
+    *out = certificate;
+done:
+    return status;
+}

@@ -1,0 +1,186 @@
+// Algorithm C: with the Gram in F64 two rounds of Cholesky QR make any numerically independent
+// columns orthonormal to working accuracy (NUMERICS: Yamamoto et al. 2015). What it cannot do goes
+// to Householder reflectors, which never fail. Always true: finite in, finite and orthonormal out.
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "linalg/gemm.h"
+#include "linalg/lapack.h"
+#include "linalg/orthonormal.h"
+#include "tensor/codec.h"
+
+enum { COLUMNS = 256, BLOCK = 32 };
+
+eck_status ecki_orthogonality(double *out, const double *x, int64_t m, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *block = NULL;
+    double worst = 0.0;
+    ECK_ALLOC_RAW(block, ecki_min(COLUMNS, k) * k);
+    for (int64_t first = 0; first < k; first += COLUMNS) {
+        const int64_t count = ecki_min(COLUMNS, k - first), width = k - first;
+        const ecki_matrix strip = { x + first, m, count, k, false };
+        const ecki_matrix rest = { x + first, m, width, k, false };
+        ECK_TRY(ecki_gemm(1.0, ecki_transposed(strip), rest, 0.0,
+                          ecki_panel(block, ECK_DTYPE_F64, count, width), err));
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t j = i; j < width; j++)
+                worst = fmax(worst, fabs(block[i * width + j] - (i == j ? 1.0 : 0.0)));
+    }
+    *out = worst;
+done:
+    ecki_free(block);
+    return status;
+}
+
+// One round: L of X^T X = L L^T into lower, X = X L^-T. good_out false: X is not independent enough.
+static eck_status cholesky_round(double *x, int64_t m, int64_t k, double *lower, bool *good_out,
+                                 eck_error *err)
+{
+    eck_status status = ECK_OK;
+    int64_t info = 0;
+    double least = INFINITY, most = 0.0;
+    *good_out = false;
+    const eck_panel gram = ecki_panel(lower, ECK_DTYPE_F64, k, k);
+    ECK_TRY(ecki_syrk(1.0, ecki_transposed(ecki_matrix_of(x, m, k)), 0.0, gram, err));
+    ECK_TRY(ecki_dpotrf(lower, k, &info, err));
+    for (int64_t i = 0; i < k && info == 0; i++) {
+        least = fmin(least, lower[i * k + i]);
+        most = fmax(most, lower[i * k + i]);
+    }
+    // Beyond 1e-7 the Gram has lost the small directions to rounding, sqrt(u).
+    if (info != 0 || !(least > 1e-7 * most)) goto done;
+    ECK_TRY(ecki_trsm(ecki_matrix_of(lower, k, k), ecki_panel(x, ECK_DTYPE_F64, m, k), err));
+    *good_out = true;
+done:
+    return status;
+}
+
+// out [cols,rows] = x^T, [rows,cols] row-major.
+static void transpose(double *out, const double *x, int64_t rows, int64_t cols)
+{
+    for (int64_t i0 = 0; i0 < rows; i0 += BLOCK)
+        for (int64_t j0 = 0; j0 < cols; j0 += BLOCK)
+            for (int64_t i = i0; i < ecki_min(i0 + BLOCK, rows); i++)
+                for (int64_t j = j0; j < ecki_min(j0 + BLOCK, cols); j++)
+                    out[j * rows + i] = x[i * cols + j];
+}
+
+// The same by reflectors; the sign of a column is that of the diagonal of R.
+static eck_status householder(double *x, int64_t m, int64_t k, double *r_out, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *q = NULL, *tau = NULL, *sign = NULL;
+    ECK_ALLOC_RAW(q, m * k);
+    ECK_ALLOC_RAW(tau, k);
+    ECK_ALLOC_RAW(sign, k);
+    transpose(q, x, m, k);
+    ECK_TRY(ecki_dgeqrf(q, m, k, tau, err));
+    for (int64_t i = 0; i < k; i++)
+        sign[i] = q[i * m + i] < 0.0 ? -1.0 : 1.0;
+    for (int64_t i = 0; r_out && i < k; i++)
+        for (int64_t j = 0; j < k; j++)
+            r_out[i * k + j] = j < i ? 0.0 : sign[i] * q[j * m + i];
+    ECK_TRY(ecki_dorgqr(q, m, k, k, tau, err));
+    transpose(x, q, k, m);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < k; j++)
+            x[i * k + j] *= sign[j];
+done:
+    ecki_free(sign);
+    ecki_free(tau);
+    ecki_free(q);
+    return status;
+}
+
+// Lengths of the columns; a column of zeros keeps length 1, so that it can be divided by it.
+static void column_lengths(double *length, const double *x, int64_t m, int64_t k)
+{
+    memset(length, 0, (size_t)k * sizeof *length);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < k; j++)
+            length[j] += x[i * k + j] * x[i * k + j];
+    for (int64_t j = 0; j < k; j++)
+        length[j] = length[j] > 0.0 ? sqrt(length[j]) : 1.0;
+}
+
+// x = x diag(length) or x diag(1 / length).
+static void scale_columns(double *x, int64_t m, int64_t k, const double *length, bool divide)
+{
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < k; j++)
+            x[i * k + j] = divide ? x[i * k + j] / length[j] : x[i * k + j] * length[j];
+}
+
+// R = L2^T L1^T diag(length): what the two rounds and the first scaling took off.
+static eck_status collect_r(double *r, const double *first, const double *second,
+                            const double *length, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *lower[2] = { NULL, NULL };
+    const double *const given[2] = { first, second };
+    for (int t = 0; t < 2; t++) {
+        ECK_ALLOC(lower[t], k * k);
+        for (int64_t i = 0; i < k; i++)
+            memcpy(lower[t] + i * k, given[t] + i * k, (size_t)(i + 1) * sizeof *r);
+    }
+    const ecki_matrix l1 = ecki_matrix_of(lower[0], k, k), l2 = ecki_matrix_of(lower[1], k, k);
+    ECK_TRY(ecki_gemm(1.0, ecki_transposed(l2), ecki_transposed(l1), 0.0,
+                      ecki_panel(r, ECK_DTYPE_F64, k, k), err));
+    scale_columns(r, k, k, length, false);
+done:
+    ecki_free(lower[1]);
+    ecki_free(lower[0]);
+    return status;
+}
+
+eck_status ecki_orthonormalize(double *x, int64_t m, int64_t k, double *r_out, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *first = NULL, *second = NULL, *length = NULL;
+    bool good = true;
+    if (k == 0) return ECK_OK;
+    ECK_ALLOC_RAW(first, k * k);
+    ECK_ALLOC_RAW(second, k * k);
+    ECK_ALLOC_RAW(length, k);
+    column_lengths(length, x, m, k);
+    scale_columns(x, m, k, length, true);
+    ECK_TRY(cholesky_round(x, m, k, first, &good, err));
+    if (good) {
+        ECK_TRY(cholesky_round(x, m, k, second, &good, err));
+        ECK_REQUIRE(good, ECK_E_SOLVER, -1, "the second round of Cholesky QR failed");
+        if (r_out) ECK_TRY(collect_r(r_out, first, second, length, k, err));
+        goto done;
+    }
+    ECK_TRY(householder(x, m, k, r_out, err));
+    if (r_out) scale_columns(r_out, k, k, length, false);
+done:
+    ecki_free(length);
+    ecki_free(second);
+    ecki_free(first);
+    return status;
+}
+
+eck_status ecki_complete(double *out, const double *x, int64_t m, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *q = NULL, *tau = NULL;
+    int64_t square = 0;
+    ECK_REQUIRE(ecki_mul(m, m, &square), ECK_E_NOMEM, -1, "not enough memory for [%lld,%lld]",
+                (long long)m, (long long)m);
+    ECK_ALLOC_RAW(q, square);
+    ECK_ALLOC_RAW(tau, k);
+    transpose(q, x, m, k);
+    ECK_TRY(ecki_dgeqrf(q, m, k, tau, err));
+    ECK_TRY(ecki_dorgqr(q, m, m, k, tau, err));
+    transpose(out, q, m, m);
+    // The given columns come back up to their sign and the last bits: put them there themselves.
+    for (int64_t i = 0; i < m; i++)
+        memcpy(out + i * m, x + i * k, (size_t)k * sizeof *out);
+done:
+    ecki_free(tau);
+    ecki_free(q);
+    return status;
+}

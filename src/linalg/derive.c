@@ -1,0 +1,341 @@
+// Every method of an operator from its `read` (or `read` from its products), in panels whose size
+// depends on the matrix alone and whose results are added in the order of the panels. Always true:
+// tasks write to places of their own, so that the number of threads changes no bit, except in a
+// Gram, whose one product per panel belongs to the BLAS.
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "linalg/gemm.h"
+#include "linalg/operator.h"
+#include "linalg/pool.h"
+#include "tensor/codec.h"
+
+enum { LANES = 8, GRAM_ROWS = 64, TRANSPOSE_ROWS = 2048, TRANSPOSE_COLS = 512, READ_COLS = 256 };
+
+static int64_t tiles_of(int64_t count, int64_t tile)
+{
+    return (count + tile - 1) / tile;
+}
+
+// Threads for so many tasks, at least one.
+static int32_t crew_size(const eck_context *context, int64_t tasks)
+{
+    return (int32_t)ecki_max(1, ecki_min(ecki_threads(context), tasks));
+}
+
+// Columns col .. col+out.cols of A, rows row .. row+out.rows: A times columns of the identity.
+static eck_status read_columns(const eck_operator *a, int64_t row, int64_t col, eck_panel out,
+                               eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *x = NULL, *y = NULL;
+    int64_t x_count = 0, y_count = 0;
+    ECK_REQUIRE(ecki_mul(a->info.cols, out.cols, &x_count) &&
+                    ecki_mul(a->info.rows, out.cols, &y_count),
+                ECK_E_NOMEM, -1, "not enough memory to read '%s' by products", a->name);
+    ECK_ALLOC(x, x_count);
+    ECK_ALLOC_RAW(y, y_count);
+    for (int64_t j = 0; j < out.cols; j++)
+        x[(col + j) * out.cols + j] = 1.0;
+    ECK_TRY(a->methods.apply(a->self, 1.0, ecki_panel(x, ECK_DTYPE_F64, a->info.cols, out.cols),
+                             ecki_panel(y, ECK_DTYPE_F64, a->info.rows, out.cols), err));
+    for (int64_t i = 0; i < out.rows; i++)
+        memcpy((double *)out.data + i * out.ld, y + (row + i) * out.cols,
+               (size_t)out.cols * sizeof *y);
+done:
+    ecki_free(y);
+    ecki_free(x);
+    return status;
+}
+
+eck_status ecki_derive_read(const eck_operator *a, int64_t row, int64_t col, eck_panel out,
+                            eck_error *err)
+{
+    eck_panel staged;
+    eck_status status = ecki_staging_begin(&staged, out, err);
+    if (status != ECK_OK) return status;
+    for (int64_t j = 0; j < out.cols && status == ECK_OK; j += READ_COLS) {
+        const eck_panel part = { (double *)staged.data + j, ECK_DTYPE_F64, out.rows,
+                                 ecki_min(READ_COLS, out.cols - j), staged.ld };
+        status = read_columns(a, row, col + j, part, err);
+    }
+    ecki_staging_end(&staged, out, status == ECK_OK);
+    return status;
+}
+
+// What the tasks of one derived method share.
+typedef struct derive_job {
+    const eck_operator *a;
+    double scale;
+    eck_panel in, out;
+    ecki_pool pool;
+    struct tile_scan *scans; // of every tile, row by row of tiles
+    int64_t col_tiles;
+    int64_t origin; // first column or row of the Gram panel being read
+} derive_job;
+
+// out[rows of a panel] = scale A[panel,:] x, over tiles of columns from the left.
+static eck_status apply_task(void *self, int64_t index, eck_error *err)
+{
+    derive_job *const job = self;
+    eck_status status = ECK_OK;
+    const int64_t row = index * ECKI_PANEL_ROWS, cols = job->a->info.cols;
+    const int64_t rows = ecki_min(ECKI_PANEL_ROWS, job->a->info.rows - row);
+    eck_panel out = { (double *)job->out.data + row * job->out.ld, ECK_DTYPE_F64, rows,
+                      job->out.cols, job->out.ld };
+    double *const buffer = ecki_pool_take(&job->pool);
+    for (int64_t col = 0; col < cols; col += ECKI_PANEL_COLS) {
+        const int64_t width = ecki_min(ECKI_PANEL_COLS, cols - col);
+        const eck_panel tile = ecki_panel(buffer, ECK_DTYPE_F64, rows, width);
+        ECK_TRY(ecki_operator_block(buffer, job->a, row, col, tile, 1.0, err));
+        const ecki_matrix x = { (const double *)job->in.data + col * job->in.ld, width,
+                                job->in.cols, job->in.ld, false };
+        ECK_TRY(ecki_gemm(job->scale, ecki_matrix_panel(tile), x, col > 0 ? 1.0 : 0.0, out, err));
+    }
+done:
+    ecki_pool_give(&job->pool, buffer);
+    return status;
+}
+
+// Sets a panel to zero.
+static void clear_panel(eck_panel out)
+{
+    for (int64_t i = 0; i < out.rows; i++)
+        memset((double *)out.data + i * out.ld, 0, (size_t)out.cols * sizeof(double));
+}
+
+// A product by columns, for operators with the other product only: `read` exists then.
+eck_status ecki_derive_apply(const eck_operator *a, double scale, eck_panel x, eck_panel out,
+                             const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    derive_job job = { .a = a, .scale = scale, .in = x, .out = out };
+    const int64_t count = tiles_of(a->info.rows, ECKI_PANEL_ROWS);
+    const int32_t threads = crew_size(context, count);
+    const int64_t each = ecki_max(1, ecki_min(ECKI_PANEL_ROWS, a->info.rows) *
+                                         ecki_min(ECKI_PANEL_COLS, a->info.cols));
+    if (a->info.cols == 0) {
+        clear_panel(out);
+        goto done;
+    }
+    ECK_TRY(ecki_pool_init(&job.pool, each, threads, err));
+    ECK_TRY(ecki_parallel_for(count, threads, apply_task, &job, err));
+done:
+    ecki_pool_clear(&job.pool);
+    return status;
+}
+
+// out[columns of a panel] = scale A[:,panel]^T y, over tiles of rows from the top.
+static eck_status apply_transpose_task(void *self, int64_t index, eck_error *err)
+{
+    derive_job *const job = self;
+    eck_status status = ECK_OK;
+    const int64_t col = index * TRANSPOSE_COLS, rows = job->a->info.rows;
+    const int64_t width = ecki_min(TRANSPOSE_COLS, job->a->info.cols - col);
+    eck_panel out = { (double *)job->out.data + col * job->out.ld, ECK_DTYPE_F64, width,
+                      job->out.cols, job->out.ld };
+    double *const buffer = ecki_pool_take(&job->pool);
+    for (int64_t row = 0; row < rows; row += TRANSPOSE_ROWS) {
+        const int64_t height = ecki_min(TRANSPOSE_ROWS, rows - row);
+        const eck_panel tile = ecki_panel(buffer, ECK_DTYPE_F64, height, width);
+        ECK_TRY(ecki_operator_block(buffer, job->a, row, col, tile, 1.0, err));
+        const ecki_matrix y = { (const double *)job->in.data + row * job->in.ld, height,
+                                job->in.cols, job->in.ld, false };
+        ECK_TRY(ecki_gemm(job->scale, ecki_transposed(ecki_matrix_panel(tile)), y,
+                          row > 0 ? 1.0 : 0.0, out, err));
+    }
+done:
+    ecki_pool_give(&job->pool, buffer);
+    return status;
+}
+
+eck_status ecki_derive_apply_transpose(const eck_operator *a, double scale, eck_panel y,
+                                       eck_panel out, const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    derive_job job = { .a = a, .scale = scale, .in = y, .out = out };
+    const int64_t count = tiles_of(a->info.cols, TRANSPOSE_COLS);
+    const int32_t threads = crew_size(context, count);
+    const int64_t each = ecki_max(1, ecki_min(TRANSPOSE_ROWS, a->info.rows) *
+                                         ecki_min(TRANSPOSE_COLS, a->info.cols));
+    if (a->info.rows == 0) {
+        clear_panel(out);
+        goto done;
+    }
+    ECK_TRY(ecki_pool_init(&job.pool, each, threads, err));
+    ECK_TRY(ecki_parallel_for(count, threads, apply_transpose_task, &job, err));
+done:
+    ecki_pool_clear(&job.pool);
+    return status;
+}
+
+int64_t ecki_gram_width(int64_t order)
+{
+    return ecki_max(ECKI_GRAM_WIDTH, (1 << 18) / ecki_max(order, 1));
+}
+
+// Reads 64 rows of the Gram panel to their place in it, scaled. job->in is the panel.
+static eck_status gram_task(void *self, int64_t index, eck_error *err)
+{
+    derive_job *const job = self;
+    const int64_t first = index * GRAM_ROWS;
+    const int64_t rows = ecki_min(GRAM_ROWS, job->in.rows - first);
+    double *const place = (double *)job->in.data + first * job->in.ld;
+    const eck_panel shape = ecki_panel(place, ECK_DTYPE_F64, rows, job->in.cols);
+    const bool by_rows = job->col_tiles == 0;
+    return ecki_operator_block(place, job->a, by_rows ? job->origin + first : first,
+                               by_rows ? 0 : job->origin, shape, job->scale, err);
+}
+
+// out = scale^2 sum over panels P of P^T P (side right, P a panel of rows) or P P^T (left, of columns).
+eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, eck_panel out,
+                            const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const bool right = side == ECK_SIDE_RIGHT;
+    derive_job job = { .a = a, .scale = scale, .col_tiles = right ? 0 : 1 };
+    double *panel = NULL;
+    const int64_t order = out.rows, length = right ? a->info.rows : a->info.cols;
+    const int64_t width = ecki_min(ecki_gram_width(order), length);
+    int64_t count = 0;
+    ECK_REQUIRE(ecki_mul(order, width, &count), ECK_E_NOMEM, -1, "not enough memory for a Gram panel");
+    ECK_ALLOC_RAW(panel, count);
+    if (length == 0) clear_panel(out);
+    for (int64_t at = 0; at < length && order > 0; at += width) {
+        const int64_t step = ecki_min(width, length - at);
+        ECK_TRY(ecki_progress(context, "gram", at, length, err));
+        job.in = ecki_panel(panel, ECK_DTYPE_F64, right ? step : order, right ? order : step);
+        job.origin = at;
+        const int64_t tasks = tiles_of(job.in.rows, GRAM_ROWS);
+        ECK_TRY(ecki_parallel_for(tasks, crew_size(context, tasks), gram_task, &job, err));
+        const ecki_matrix p = ecki_matrix_panel(job.in);
+        ECK_TRY(ecki_syrk(1.0, right ? ecki_transposed(p) : p, at > 0 ? 1.0 : 0.0, out, err));
+    }
+done:
+    ecki_free(panel);
+    return status;
+}
+
+// Of one tile: sum holds the squares of the finite values times 2^(-2 exponent).
+typedef struct tile_scan {
+    double max, sum;
+    int exponent;
+    int64_t first_nonfinite, nonfinite;
+} tile_scan;
+
+// Largest finite absolute value of a block; counts the others.
+static double block_max(tile_scan *scan, const double *x, eck_panel shape, int64_t origin,
+                        int64_t stride)
+{
+    double max = 0.0;
+    for (int64_t i = 0; i < shape.rows; i++) {
+        const double *const row = x + i * shape.cols;
+        double lane[LANES] = { 0.0 };
+        int64_t j = 0;
+        for (; j + LANES <= shape.cols; j += LANES)
+            for (int l = 0; l < LANES; l++) {
+                const double value = fabs(row[j + l]);
+                lane[l] = value > lane[l] || isnan(value) ? value : lane[l];
+            }
+        for (; j < shape.cols; j++)
+            lane[0] = fabs(row[j]) > lane[0] || isnan(row[j]) ? fabs(row[j]) : lane[0];
+        double row_max = 0.0;
+        for (int l = 0; l < LANES; l++)
+            row_max = lane[l] > row_max || isnan(lane[l]) ? lane[l] : row_max;
+        if (isfinite(row_max)) {
+            max = row_max > max ? row_max : max;
+            continue;
+        }
+        for (j = 0; j < shape.cols; j++) {
+            if (isfinite(row[j])) {
+                max = fabs(row[j]) > max ? fabs(row[j]) : max;
+                continue;
+            }
+            if (scan->nonfinite++ == 0) scan->first_nonfinite = origin + i * stride + j;
+        }
+    }
+    return max;
+}
+
+// Sum of the squares of the finite values, each times `scale`: eight lanes a row, then the rows.
+static double block_squares(const double *x, eck_panel shape, double scale)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < shape.rows; i++) {
+        const double *const row = x + i * shape.cols;
+        double lane[LANES] = { 0.0 };
+        int64_t j = 0;
+        for (; j + LANES <= shape.cols; j += LANES)
+            for (int l = 0; l < LANES; l++)
+                lane[l] += (row[j + l] * scale) * (row[j + l] * scale);
+        for (; j < shape.cols; j++)
+            lane[j % LANES] += (row[j] * scale) * (row[j] * scale);
+        sum += ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
+               ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+    }
+    return sum;
+}
+
+static eck_status scan_task(void *self, int64_t index, eck_error *err)
+{
+    derive_job *const job = self;
+    const eck_operator_info *const info = &job->a->info;
+    const int64_t row = index / job->col_tiles * ECKI_PANEL_ROWS;
+    const int64_t col = index % job->col_tiles * ECKI_PANEL_COLS;
+    double *const buffer = ecki_pool_take(&job->pool);
+    const eck_panel tile =
+        ecki_panel(buffer, ECK_DTYPE_F64, ecki_min(ECKI_PANEL_ROWS, info->rows - row),
+                   ecki_min(ECKI_PANEL_COLS, info->cols - col));
+    const eck_status status = ecki_operator_block(buffer, job->a, row, col, tile, 1.0, err);
+    if (status == ECK_OK) {
+        tile_scan scan = { 0.0, 0.0, 0, -1, 0 };
+        scan.max = block_max(&scan, buffer, tile, row * info->cols + col, info->cols);
+        const double scale = ecki_scale_of(scan.max);
+        scan.exponent = -ilogb(scale);
+        scan.sum = scan.nonfinite ? 0.0 : block_squares(buffer, tile, scale);
+        job->scans[index] = scan;
+    }
+    ecki_pool_give(&job->pool, buffer);
+    return status;
+}
+
+// Adds the tiles in their order, at the exponent of the largest.
+static eck_scan add_scans(const tile_scan *scans, int64_t count)
+{
+    eck_scan all = { 0.0, 0.0, -1, 0 };
+    int exponent = -2000;
+    double sum = 0.0;
+    for (int64_t i = 0; i < count; i++) {
+        all.max = scans[i].max > all.max ? scans[i].max : all.max;
+        all.nonfinite += scans[i].nonfinite;
+        if (scans[i].nonfinite && (all.first_nonfinite < 0 || scans[i].first_nonfinite < all.first_nonfinite))
+            all.first_nonfinite = scans[i].first_nonfinite;
+        if (scans[i].sum > 0.0 && scans[i].exponent > exponent) exponent = scans[i].exponent;
+    }
+    for (int64_t i = 0; i < count; i++)
+        if (scans[i].sum > 0.0) sum += ldexp(scans[i].sum, 2 * (scans[i].exponent - exponent));
+    all.norm2 = ldexp(sum, 2 * exponent);
+    return all;
+}
+
+eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_context *context,
+                            eck_error *err)
+{
+    eck_status status = ECK_OK;
+    derive_job job = { .a = a, .col_tiles = tiles_of(a->info.cols, ECKI_PANEL_COLS) };
+    const int64_t count = tiles_of(a->info.rows, ECKI_PANEL_ROWS) * job.col_tiles;
+    const int32_t threads = crew_size(context, count);
+    const int64_t each = ecki_max(1, ecki_min(ECKI_PANEL_ROWS, a->info.rows) *
+                                         ecki_min(ECKI_PANEL_COLS, a->info.cols));
+    ECK_ALLOC(job.scans, count);
+    ECK_TRY(ecki_pool_init(&job.pool, each, threads, err));
+    ECK_TRY(ecki_parallel_for(count, threads, scan_task, &job, err));
+    *out = add_scans(job.scans, count);
+done:
+    ecki_pool_clear(&job.pool);
+    ecki_free(job.scans);
+    return status;
+}

@@ -1,0 +1,265 @@
+// Algorithm A, values first: the F64 Gram of the short side, scaled by a power of two, reduced to
+// tridiagonal form. Products of numbers of at most 24 bits are exact in F64, so that the Gram is
+// wrong only by its sums. Always true: 2^p A gives the values of A times 2^p, bit for bit.
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "linalg/operator.h"
+#include "linalg/spectrum.h"
+#include "tensor/codec.h"
+
+// From this order on the way by a band is faster, when no vectors are wanted (docs/methods/svd.md).
+enum { TWO_STAGE_ORDER = 3000 };
+
+eck_side ecki_near_side(int64_t rows, int64_t cols)
+{
+    return rows >= cols ? ECK_SIDE_RIGHT : ECK_SIDE_LEFT;
+}
+
+eck_status ecki_spectrum_new(eck_spectrum **out, int64_t rows, int64_t cols, bool reduction,
+                             eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_spectrum *spectrum = NULL;
+    const int64_t count = ecki_min(rows, cols);
+    ECK_ALLOC(spectrum, 1);
+    spectrum->info.rows = rows;
+    spectrum->info.cols = cols;
+    spectrum->info.count = count;
+    spectrum->t.n = count;
+    ECK_ALLOC(spectrum->values, count);
+    ECK_ALLOC(spectrum->tails, count + 1);
+    ECK_ALLOC(spectrum->t.diagonal, count);
+    ECK_ALLOC(spectrum->t.off_diagonal, count);
+    if (reduction) ECK_ALLOC(spectrum->t.tau, count);
+    spectrum->info.values = spectrum->values;
+    spectrum->info.tails = spectrum->tails;
+    *out = spectrum;
+    spectrum = NULL;
+done:
+    eck_spectrum_free(spectrum);
+    return status;
+}
+
+void eck_spectrum_free(eck_spectrum *spectrum)
+{
+    if (!spectrum) return;
+    ecki_free(spectrum->values);
+    ecki_free(spectrum->tails);
+    ecki_free(spectrum->t.diagonal);
+    ecki_free(spectrum->t.off_diagonal);
+    ecki_free(spectrum->t.tau);
+    ecki_free(spectrum->packed);
+    ecki_free(spectrum);
+}
+
+void ecki_spectrum_drop_reduction(eck_spectrum *spectrum)
+{
+    ecki_free(spectrum->packed);
+    spectrum->packed = NULL;
+}
+
+const eck_spectrum_info *eck_spectrum_get_info(const eck_spectrum *spectrum)
+{
+    return &spectrum->info;
+}
+
+// Longest chain of additions in one element of the Gram: within a panel, then over the panels.
+static double gram_chain(int64_t order, int64_t length)
+{
+    const int64_t width = ecki_gram_width(order);
+    return (double)(ecki_min(width, length) + length / width + 1);
+}
+
+// Bound of the absolute error of tails[k]^2, relative to the squared norm. The computed values are
+// those of G + E with ||E||_F <= (chain + 8 + sqrt n) u ||A||_F^2 (sums of the Gram; reduction), and
+// a sum of n - k of them moves by at most sqrt(n) ||E||_F.
+static double tail_error_of(int64_t order, int64_t length)
+{
+    const double root = sqrt((double)order);
+    return root * (gram_chain(order, length) + 8.0 + root) * 0x1p-53;
+}
+
+// exp of the entropy of s / sum s.
+static double effective_rank(const double *values, int64_t count)
+{
+    double sum = 0.0, entropy = 0.0;
+    for (int64_t i = count - 1; i >= 0; i--)
+        sum += values[i];
+    for (int64_t i = count - 1; i >= 0 && sum > 0.0; i--)
+        if (values[i] > 0.0) entropy -= values[i] / sum * log(values[i] / sum);
+    return sum > 0.0 ? exp(entropy) : 0.0;
+}
+
+void ecki_spectrum_describe(eck_spectrum *spectrum, double norm2_scaled)
+{
+    eck_spectrum_info *const info = &spectrum->info;
+    const int64_t n = info->count;
+    // tails[k]^2 = sum_{i>k} s_i^2 / ||A||^2, from the small end: nothing cancels.
+    double sum = 0.0;
+    spectrum->tails[n] = 0.0;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        const double s = spectrum->values[i] * spectrum->scale;
+        sum += s * s;
+        spectrum->tails[i] = norm2_scaled > 0.0 ? fmin(1.0, sqrt(sum / norm2_scaled)) : 0.0;
+    }
+    if (norm2_scaled > 0.0) spectrum->tails[0] = 1.0;
+    const double first = n > 0 ? spectrum->values[0] : 0.0;
+    info->norm2 = norm2_scaled / spectrum->scale / spectrum->scale;
+    info->tail_error = tail_error_of(n, ecki_max(info->rows, info->cols));
+    info->tolerance =
+        (double)ecki_max(info->rows, info->cols) * eck_dtype_epsilon(spectrum->storage) * first;
+    info->numerical_rank = 0;
+    while (info->numerical_rank < n && spectrum->values[info->numerical_rank] > info->tolerance)
+        info->numerical_rank++;
+    const double first_scaled = first * spectrum->scale;
+    info->stable_rank = first > 0.0 ? norm2_scaled / (first_scaled * first_scaled) : 0.0;
+    info->effective_rank = effective_rank(spectrum->values, n);
+}
+
+// Keeps the reflectors of a reduced [n,n] triangle, in place, and gives the rest of the memory back.
+static void pack_reflectors(eck_spectrum *spectrum, double *gram)
+{
+    const int64_t n = spectrum->t.n;
+    double *to = gram;
+    for (int64_t c = 1; c < n; c++) {
+        memmove(to, gram + c * n, (size_t)c * sizeof *gram);
+        to += c;
+    }
+    double *const shrunk = ecki_realloc(gram, ecki_max(n * (n - 1) / 2, 1), sizeof *gram);
+    spectrum->packed = shrunk ? shrunk : gram;
+}
+
+// Values of the tridiagonal matrix, descending, clamped at 0, as singular values of A.
+static eck_status find_values(eck_spectrum *spectrum, double trace, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = spectrum->t.n;
+    double *d = NULL, *e = NULL;
+    double sum = 0.0;
+    int64_t info = 0;
+    ECK_ALLOC_RAW(d, n);
+    ECK_ALLOC_RAW(e, n);
+    memcpy(d, spectrum->t.diagonal, (size_t)n * sizeof *d);
+    memcpy(e, spectrum->t.off_diagonal, (size_t)n * sizeof *e);
+    ECK_TRY(ecki_dsterf(n, d, e, &info, err));
+    ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dsterf did not converge: %lld values left",
+                (long long)info);
+    for (int64_t i = 0; i < n; i++)
+        sum += d[i];
+    const double allowed = 8.0 * (double)(n + 1) * 0x1p-53 * trace;
+    ECK_REQUIRE(fabs(sum - trace) <= allowed, ECK_E_SOLVER, -1,
+                "eigenvalues sum to %.17g, the trace is %.17g: the BLAS or LAPACK is at fault", sum,
+                trace);
+    for (int64_t i = 0; i < n; i++)
+        spectrum->values[i] = sqrt(fmax(d[n - 1 - i], 0.0)) / spectrum->scale;
+done:
+    ecki_free(e);
+    ecki_free(d);
+    return status;
+}
+
+// Tridiagonal form of the Gram matrix, which is consumed.
+static eck_status reduce(eck_spectrum *spectrum, double **gram, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = spectrum->t.n;
+    double *unused_tau = NULL;
+    int64_t info = 1;
+    if (!spectrum->t.tau && n >= TWO_STAGE_ORDER)
+        ECK_TRY(ecki_dsytrd_2stage(&spectrum->t, *gram, &info, err));
+    if (info == 0) goto done;
+    if (spectrum->t.tau) {
+        ECK_TRY(ecki_dsytrd(&spectrum->t, *gram, err));
+        pack_reflectors(spectrum, *gram);
+        *gram = NULL;
+        goto done;
+    }
+    ECK_ALLOC_RAW(unused_tau, n);
+    spectrum->t.tau = unused_tau;
+    status = ecki_dsytrd(&spectrum->t, *gram, err);
+    spectrum->t.tau = NULL;
+done:
+    ecki_free(unused_tau);
+    return status;
+}
+
+// Gram, its trace against the norm of the scan, reduction.
+static eck_status gram_and_reduce(eck_spectrum *spectrum, double *trace_out, const eck_operator *a,
+                                  const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = spectrum->t.n, rows = spectrum->info.rows, cols = spectrum->info.cols;
+    double *gram = NULL;
+    double trace = 0.0;
+    int64_t square = 0;
+    ECK_REQUIRE(ecki_mul(n, n, &square), ECK_E_SHAPE, -1, "the Gram matrix of '%s' is too large",
+                a->name);
+    ECK_ALLOC_RAW(gram, square);
+    ECK_TRY(eck_operator_gram(a, ecki_near_side(rows, cols), spectrum->scale,
+                              ecki_panel(gram, ECK_DTYPE_F64, n, n), context, err));
+    for (int64_t i = 0; i < n; i++)
+        trace += gram[i * n + i];
+    ECK_TRY(ecki_progress(context, "reduce", 0, 1, err));
+    ECK_TRY(reduce(spectrum, &gram, err));
+    *trace_out = trace;
+done:
+    ecki_free(gram);
+    return status;
+}
+
+// Fails unless the trace of the Gram is the squared norm, up to the rounding of both sums.
+static eck_status require_trace(const eck_spectrum *spectrum, double trace, double norm2,
+                                eck_error *err)
+{
+    const int64_t length = ecki_max(spectrum->info.rows, spectrum->info.cols);
+    const double chain = gram_chain(spectrum->t.n, length) + (double)spectrum->t.n;
+    const double allowed = 4.0 * (chain + 1e4) * 0x1p-53 * norm2;
+    if (fabs(trace - norm2) <= allowed) return ECK_OK;
+    return ecki_error(err, ECK_E_SOLVER, -1,
+                      "the Gram matrix has trace %.17g, the squared norm is %.17g: the operator or "
+                      "the BLAS is at fault",
+                      trace, norm2);
+}
+
+eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction,
+                               const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_spectrum *spectrum = NULL;
+    eck_scan scan;
+    double trace = 0.0;
+    const int32_t threads = ecki_threads(context), saved = ecki_blas_enter(threads);
+    ECK_REQUIRE(a->info.storage != ECK_DTYPE_F64, ECK_E_RANGE, -1,
+                "the spectrum of '%s' needs storage of at most 32 bits, not F64", a->name);
+    ECK_TRY(eck_operator_scan(&scan, a, context, err));
+    ECK_REQUIRE(scan.nonfinite == 0, ECK_E_NONFINITE, scan.first_nonfinite,
+                "cannot factor '%s': element %lld is not finite, and %lld more", a->name,
+                (long long)scan.first_nonfinite, (long long)scan.nonfinite - 1);
+    ECK_TRY(ecki_spectrum_new(&spectrum, a->info.rows, a->info.cols, reduction, err));
+    spectrum->storage = a->info.storage;
+    spectrum->scale = ecki_scale_of(scan.max);
+    spectrum->one_thread = saved == 0 || threads == 1;
+    const double norm2 = scan.norm2 * spectrum->scale * spectrum->scale;
+    if (spectrum->t.n > 0) {
+        ECK_TRY(gram_and_reduce(spectrum, &trace, a, context, err));
+        ECK_TRY(require_trace(spectrum, trace, norm2, err));
+        ECK_TRY(find_values(spectrum, trace, err));
+    }
+    ecki_spectrum_describe(spectrum, norm2);
+    *out = spectrum;
+    spectrum = NULL;
+done:
+    eck_spectrum_free(spectrum);
+    ecki_blas_leave(saved);
+    return status;
+}
+
+eck_status eck_spectrum_create(eck_spectrum **out, const eck_operator *a,
+                               const eck_context *context, eck_error *err)
+{
+    return ecki_spectrum_build(out, a, true, context, err);
+}

@@ -1,0 +1,39 @@
+/**
+ * The BLAS front: products of row-major F64 matrices. Sizes are int64 and refused when the BLAS cannot take them.
+ */
+#ifndef ECKI_GEMM_H
+#define ECKI_GEMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "eckart/array.h"
+
+/** By value; borrows a row-major matrix, or its transpose; rows and cols are those of what it stands for. */
+typedef struct ecki_matrix {
+    const double *data;
+    int64_t rows, cols;
+    int64_t ld; /**< of the storage */
+    bool transposed;
+} ecki_matrix;
+
+/** A contiguous row-major matrix. */
+ecki_matrix ecki_matrix_of(const double *data, int64_t rows, int64_t cols);
+
+/** Of an F64 panel. */
+ecki_matrix ecki_matrix_panel(eck_panel panel);
+
+/** The transpose, without moving anything. */
+ecki_matrix ecki_transposed(ecki_matrix a);
+
+/** c = alpha a b + beta c; c F64. */
+eck_status ecki_gemm(double alpha, ecki_matrix a, ecki_matrix b, double beta, eck_panel c, eck_error *err);
+
+/** The triangle i >= j of c = alpha a a^T + beta c. */
+eck_status ecki_syrk(double alpha, ecki_matrix a, double beta, eck_panel c, eck_error *err);
+
+/** x = x L^-T for L lower triangular, [k,k], row-major; x [m,k]. */
+eck_status ecki_trsm(ecki_matrix lower, eck_panel x, eck_error *err);
+
+#endif

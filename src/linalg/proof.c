@@ -1,0 +1,295 @@
+// The certificate of a decomposition. TAIL knows the error of the F64 factors from the spectrum and
+// adds what rounding them did, measured; the other two look at the stored factors alone. Always
+// true: the optimum's bracket comes from the spectrum, whatever the proof.
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "linalg/certificate.h"
+#include "linalg/gemm.h"
+#include "linalg/orthonormal.h"
+#include "linalg/svd_job.h"
+#include "tensor/codec.h"
+
+enum { STRIP = 128 };
+
+#define UNIT 0x1p-53
+
+// tails[k], and the interval that holds the Eckart-Young optimum.
+static void optimum(double *low, double *high, const ecki_svd_job *job)
+{
+    const double tail = job->spectrum->info.tails[job->rank];
+    if (job->backward > 0.0) { // singular values move by at most the backward error
+        *low = fmax(0.0, tail - job->backward);
+        *high = tail + job->backward;
+        return;
+    }
+    const double error = job->spectrum->info.tail_error;
+    *low = sqrt(fmax(0.0, tail * tail - error));
+    *high = sqrt(tail * tail + error);
+}
+
+static double scaled_norm2(const ecki_svd_job *job)
+{
+    const eck_spectrum *const s = job->spectrum;
+    // From the tails: the unscaled norm may have left the range.
+    double sum = 0.0;
+    if (s->info.norm2 > 0.0 && isfinite(s->info.norm2)) return s->info.norm2 * s->scale * s->scale;
+    for (int64_t i = s->info.count - 1; i >= 0; i--)
+        sum += (s->values[i] * s->scale) * (s->values[i] * s->scale);
+    return sum;
+}
+
+// One factor in F64, as computed (with the values, if `weights`) and as stored.
+typedef struct rounded {
+    const double *x;       // [m,k]
+    const eck_array *kept; // [m,>=k], its first k columns
+    const double *weights; // of the computed and of the stored, or NULL
+    double kept_scale;     // of the stored
+    int64_t m, k;
+} rounded;
+
+// old [m,k] = what was computed, difference = old - stored.
+static eck_status open_rounding(double *old, double *difference, const rounded *f, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_view view = eck_array_view(f->kept);
+    for (int64_t i = 0; i < f->m; i++) {
+        double *const row = difference + i * f->k;
+        ECK_TRY(eck_view_read(&view, i, 0, ecki_panel(row, ECK_DTYPE_F64, 1, f->k), err));
+        for (int64_t j = 0; j < f->k; j++) {
+            const double w = f->weights ? f->weights[j] : 1.0;
+            old[i * f->k + j] = f->x[i * f->k + j] * w;
+            row[j] = old[i * f->k + j] - row[j] * f->kept_scale * w;
+        }
+    }
+done:
+    return status;
+}
+
+static double norm_of(const double *x, int64_t count)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < count; i++)
+        sum += x[i] * x[i];
+    return sqrt(sum);
+}
+
+// Both factors of W V^T with what rounding took from them.
+typedef struct perturbation {
+    double *w, *dw; // [m,k]
+    double *v, *dv; // [n,k]; v as stored
+    int64_t m, n, k;
+} perturbation;
+
+static void perturbation_clear(perturbation *p)
+{
+    ecki_free(p->w);
+    ecki_free(p->dw);
+    ecki_free(p->v);
+    ecki_free(p->dv);
+}
+
+// out [strip,k] = x[:, first..first+count]^T y for [m,k] matrices.
+static eck_status strip_product(double *out, const double *x, const double *y, int64_t m, int64_t k,
+                                const int64_t strip[2], eck_error *err)
+{
+    const ecki_matrix left = { x + strip[0], m, strip[1], k, false };
+    return ecki_gemm(1.0, ecki_transposed(left), ecki_matrix_of(y, m, k), 0.0,
+                     ecki_panel(out, ECK_DTYPE_F64, strip[1], k), err);
+}
+
+// || dW V^T + W_old dV^T ||_F^2 = <dW'dW, V'V> + 2 <dW'W, V'dV> + <W'W, dV'dV>, V as stored.
+static eck_status perturbation_norm2(double *out, const perturbation *p, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *left = NULL, *right = NULL;
+    const double *const pairs[3][4] = { { p->dw, p->dw, p->v, p->v },
+                                        { p->dw, p->w, p->v, p->dv },
+                                        { p->w, p->w, p->dv, p->dv } };
+    double sum = 0.0;
+    ECK_ALLOC_RAW(left, ecki_min(STRIP, p->k) * p->k);
+    ECK_ALLOC_RAW(right, ecki_min(STRIP, p->k) * p->k);
+    for (int64_t first = 0; first < p->k; first += STRIP) {
+        const int64_t strip[2] = { first, ecki_min(STRIP, p->k - first) };
+        for (int t = 0; t < 3; t++) {
+            ECK_TRY(strip_product(left, pairs[t][0], pairs[t][1], p->m, p->k, strip, err));
+            ECK_TRY(strip_product(right, pairs[t][2], pairs[t][3], p->n, p->k, strip, err));
+            double dot = 0.0;
+            for (int64_t i = 0; i < strip[1] * p->k; i++)
+                dot += left[i] * right[i];
+            sum += t == 1 ? 2.0 * dot : dot;
+        }
+    }
+    *out = fmax(sum, 0.0);
+done:
+    ecki_free(right);
+    ecki_free(left);
+    return status;
+}
+
+// Reads what was computed and what was stored into p. For COMPACT the far side is the one with the
+// scale of A; else the values go with u.
+static eck_status perturbation_init(perturbation *p, const ecki_svd_job *job, const eck_svd *svd,
+                                    eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const double scale = job->spectrum->scale;
+    const bool left_far = job->s || job->orthonormal == ECK_SIDE_RIGHT;
+    const double far_scale = job->s ? 1.0 : scale;
+    const rounded u = { job->u, svd->u, job->s, far_scale, svd->rows, job->rank };
+    const rounded v = { job->v, svd->v, NULL, left_far ? 1.0 : scale, svd->cols, job->rank };
+    const rounded far = left_far ? u : v;
+    rounded near = left_far ? v : u;
+    near.kept_scale = 1.0;
+    p->m = far.m;
+    p->n = near.m;
+    p->k = job->rank;
+    ECK_ALLOC_RAW(p->w, p->m * p->k);
+    ECK_ALLOC_RAW(p->dw, p->m * p->k);
+    ECK_ALLOC_RAW(p->v, p->n * p->k);
+    ECK_ALLOC_RAW(p->dv, p->n * p->k);
+    ECK_TRY(open_rounding(p->w, p->dw, &far, err));
+    ECK_TRY(open_rounding(p->v, p->dv, &near, err));
+    for (int64_t i = 0; i < p->n * p->k; i++)
+        p->v[i] -= p->dv[i];
+done:
+    return status;
+}
+
+// With T the error of the F64 factors, D = W V^T - stored and R = A - W V^T:
+// ||R + D||^2 <= T^2 + ||D||^2 + 2 |<R, D>|, and since R V = 0 up to the eigenvectors' own error, only
+// products of two roundings are left of <R, D>: |<R dV, dW>| <= T ||dV|| ||dW||. (docs/methods/svd.md)
+static eck_status tail_distance(ecki_distance *out, const ecki_svd_job *job, const eck_svd *svd,
+                                eck_error *err)
+{
+    eck_status status = ECK_OK;
+    perturbation p = { 0 };
+    double low = 0.0, high = 0.0, d2 = 0.0;
+    const double norm = sqrt(scaled_norm2(job)), tail = job->spectrum->info.tails[job->rank] * norm;
+    optimum(&low, &high, job);
+    ECK_TRY(perturbation_init(&p, job, svd, err));
+    ECK_TRY(perturbation_norm2(&d2, &p, err));
+    const double w = norm_of(p.w, p.m * p.k), dw = norm_of(p.dw, p.m * p.k);
+    const double v = norm_of(p.v, p.n * p.k), dv = norm_of(p.dv, p.n * p.k);
+    const double sums = (double)(p.m + p.n + p.k + 8) * UNIT;
+    const double d2_error = sums * (dw * v + w * dv) * (dw * v + w * dv);
+    const double slack = job->spectrum->info.tail_error * norm * norm;
+    // What the F64 factors may miss: the Gram's error, vectors not quite invariant, W = A V rounded.
+    const double straight = job->backward * norm + job->defect +
+                            ((double)(job->a->info.rows + job->a->info.cols) + 8.0) * UNIT *
+                                sqrt((double)p.k) * norm * (job->backward > 0.0 ? 0.0 : 1.0);
+    const double t = high * norm;
+    const double cross = 2.0 * (t * dv * dw + (job->backward > 0.0 ? 0.0 : slack * dv));
+    out->norm = norm;
+    out->residual = sqrt(tail * tail + d2);
+    out->high = sqrt(t * t + d2 + d2_error + cross) + straight;
+    const double least = low * low * norm * norm + d2 - d2_error - cross;
+    out->low = fmax(0.0, sqrt(fmax(0.0, least)) - straight);
+    out->floor = fmax(20.0 * straight, sqrt(10.0 * (t * t - tail * tail)));
+done:
+    perturbation_clear(&p);
+    return status;
+}
+
+// Values only: the error of the best approximation, which nothing rounds.
+static void values_distance(ecki_distance *out, const ecki_svd_job *job)
+{
+    double low = 0.0, high = 0.0;
+    optimum(&low, &high, job);
+    const double tail = job->spectrum->info.tails[job->rank];
+    out->norm = scaled_norm2(job) > 0.0 ? 1.0 : 0.0;
+    out->residual = tail * out->norm;
+    out->low = low;
+    out->high = high;
+    out->floor = sqrt(10.0 * fmax(0.0, high * high - tail * tail));
+}
+
+// A view of the first k columns.
+static eck_view leading_columns(const eck_array *array, int64_t k)
+{
+    eck_view view = eck_array_view(array);
+    view.shape[1] = k;
+    return view;
+}
+
+// The difference of scale A and the stored factors, by residual or probes.
+static eck_status measured_distance(ecki_distance *out, const ecki_svd_job *job, const eck_svd *svd,
+                                    eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_operator *product = NULL;
+    const eck_svd_options *const o = &job->options;
+    const double scale = job->spectrum->scale;
+    ECK_TRY(ecki_operator_factored(&product, leading_columns(svd->u, job->rank), job->s,
+                                   leading_columns(svd->v, job->rank), err));
+    const ecki_difference d = { job->a, product, scale, job->s ? 1.0 : scale, o->failure, o->seed };
+    if (o->proof == ECK_PROOF_BOUND)
+        ECK_TRY(ecki_distance_probes(out, &d, sqrt(scaled_norm2(job)), job->context, err));
+    else
+        ECK_TRY(ecki_distance_residual(out, &d, job->context, err));
+done:
+    eck_operator_free(product);
+    return status;
+}
+
+// max |X^T X - I| of a stored factor's columns.
+static eck_status stored_orthogonality(double *out, const eck_array *array, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *x = NULL, off = 0.0;
+    const eck_view view = eck_array_view(array);
+    const int64_t m = array->shape[0], k = array->shape[1];
+    ECK_ALLOC_RAW(x, m * k);
+    ECK_TRY(eck_view_read(&view, 0, 0, ecki_panel(x, ECK_DTYPE_F64, m, k), err));
+    ECK_TRY(ecki_orthogonality(&off, x, m, k, err));
+    *out = fmax(*out, off);
+done:
+    ecki_free(x);
+    return status;
+}
+
+static eck_status find_orthogonality(double *out, const ecki_svd_job *job, const eck_svd *svd,
+                                     eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const bool compact = (job->options.want & ECK_WANT_COMPACT) != 0;
+    *out = 0.0;
+    if (!compact || job->orthonormal == ECK_SIDE_LEFT)
+        ECK_TRY(stored_orthogonality(out, svd->u, err));
+    if (!compact || job->orthonormal == ECK_SIDE_RIGHT)
+        ECK_TRY(stored_orthogonality(out, svd->v, err));
+done:
+    return status;
+}
+
+eck_status ecki_svd_certify(eck_certificate *out, const ecki_svd_job *job, const eck_svd *svd,
+                            eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_distance distance;
+    double low = 0.0, high = 0.0, orthogonality = -1.0;
+    const bool factors = svd->u != NULL;
+    const eck_proof proof = factors ? job->options.proof : ECK_PROOF_TAIL;
+    if (!factors)
+        values_distance(&distance, job);
+    else if (proof == ECK_PROOF_TAIL)
+        ECK_TRY(tail_distance(&distance, job, svd, err));
+    else
+        ECK_TRY(measured_distance(&distance, job, svd, err));
+    if (factors) ECK_TRY(find_orthogonality(&orthogonality, job, svd, err));
+    ecki_certificate_fill(out, &distance);
+    optimum(&low, &high, job);
+    out->proof = proof;
+    out->stored = factors ? job->options.store : ECK_DTYPE_F64;
+    out->norm2 = job->spectrum->info.norm2;
+    out->optimum_low = low;
+    out->optimum_high = fmin(high, out->error_high);
+    out->optimum_low = fmin(out->optimum_low, out->optimum_high);
+    out->excess_high = low > 0.0 ? fmax(0.0, out->error_high / out->optimum_low - 1.0) : INFINITY;
+    out->failure = proof == ECK_PROOF_BOUND ? job->options.failure : 0.0;
+    out->orthogonality = orthogonality;
+done:
+    return status;
+}
