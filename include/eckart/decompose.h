@@ -21,7 +21,8 @@ extern "C" {
 /** One vocabulary for option, plan, manifest and report; values are part of the ABI. */
 typedef enum eck_method {
     ECK_METHOD_DENSE = 0,
-    ECK_METHOD_SVD = 1 /**< linear: two linear stages; conv: k x k then 1 x 1 (channel SVD); lookup: lookup, linear */
+    ECK_METHOD_SVD =
+        1 /**< linear: two linear stages; conv: k x k then 1 x 1 (channel SVD); lookup: lookup, linear */
 } eck_method;
 
 /** "dense", "svd"; static. */
@@ -34,9 +35,10 @@ enum { ECK_RANKS_MAX = 4 };
 
 /** Where the singular values go. */
 typedef enum eck_split {
-    ECK_SPLIT_BALANCED = 0, /**< square roots into both factors: smallest range, safest in 16 bits */
-    ECK_SPLIT_LEFT = 1,     /**< all into the last stage */
-    ECK_SPLIT_RIGHT = 2     /**< all into the first stage */
+    ECK_SPLIT_BALANCED =
+        0, /**< square roots into both factors: smallest range, safest in 16 bits */
+    ECK_SPLIT_LEFT = 1, /**< all into the last stage */
+    ECK_SPLIT_RIGHT = 2 /**< all into the first stage */
 } eck_split;
 
 /** One way to store one layer; staying dense is a point too, with error 0. */
@@ -44,10 +46,10 @@ typedef struct eck_point {
     eck_method method;
     int32_t rank_count;
     int64_t ranks[ECK_RANKS_MAX]; /**< inner widths in the order of the chain */
-    double error;                 /**< hypot(tail, floor of the storage type): what the file will hold, relative */
-    double damage;                /**< what a plan adds up: (error * ||W||)^2 */
-    int64_t parameters, bytes;    /**< of the weights of all stages */
-    int64_t macs;                 /**< per output position; -1 unknown */
+    double error; /**< hypot(tail, floor of the storage type): what the file will hold, relative */
+    double damage; /**< what a plan adds up: error^2 */
+    int64_t parameters, bytes; /**< of the weights of all stages */
+    int64_t macs; /**< per output position; -1 unknown */
 } eck_point;
 
 /** A set of points by rising parameters, the dense one last. Owned by the caller, eck_curve_clear(). */
@@ -69,17 +71,26 @@ ECK_API double eck_storage_floor(eck_dtype store);
  * spectrum  of its matrix [out, in/groups * kernel]
  * store     type the factors will be stored in; dense stays in `original`
  */
-ECK_API eck_status eck_curve_svd(eck_curve *out, const eck_stage *dense, const eck_spectrum_info *spectrum,
-                                 eck_dtype original, eck_dtype store, eck_error *err);
+ECK_API eck_status eck_curve_svd(eck_curve *out, const eck_stage *dense,
+                                 const eck_spectrum_info *spectrum, eck_dtype original,
+                                 eck_dtype store, eck_error *err);
 
 /** Largest rank at which two factors are smaller than the layer; 0 if none is. */
 ECK_API int64_t eck_break_even_rank(const eck_stage *dense);
 
+/**
+ * The chain a point makes of a layer, stages without numbers: what a writer needs to know before anything is computed.
+ * out     owned by the caller, eck_chain_clear()
+ * Errors  ECK_E_RANGE the point does not fit the layer
+ */
+ECK_API eck_status eck_chain_outline(eck_chain *out, const eck_stage *dense, const eck_point *point,
+                                     eck_error *err);
+
 typedef struct eck_fit_options {
-    uint32_t version;  /**< 1 */
-    eck_dtype store;   /**< F64, F32, F16, BF16 */
+    uint32_t version; /**< 1 */
+    eck_dtype store; /**< F64, F32, F16, BF16 */
     eck_split split;
-    eck_proof proof;   /**< RESIDUAL, or BOUND */
+    eck_proof proof; /**< RESIDUAL, or BOUND */
 } eck_fit_options;
 
 /**
@@ -90,9 +101,11 @@ typedef struct eck_fit_options {
  * spectrum         of w, or NULL: computed
  * Errors           ECK_E_RANGE the point does not fit the layer, or a factor leaves the range of its type
  */
-ECK_API eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out, const eck_operator *w,
-                                 const eck_spectrum *spectrum, const eck_stage *dense, const eck_point *point,
-                                 const eck_fit_options *options, const eck_context *context, eck_error *err);
+ECK_API eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out,
+                                 const eck_operator *w, const eck_spectrum *spectrum,
+                                 const eck_stage *dense, const eck_point *point,
+                                 const eck_fit_options *options, const eck_context *context,
+                                 eck_error *err);
 
 /**
  * The chain as the matrix of the layer it stands for, [out, in/groups * kernel]: reads are products in F64, one block
@@ -100,8 +113,8 @@ ECK_API eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_ou
  * chain, dense  borrowed
  * Errors        ECK_E_SHAPE a stage does not fit its neighbour or `dense`; ECK_E_UNSUPPORTED a kind in that place
  */
-ECK_API eck_status eck_operator_chain(eck_operator **out, const eck_chain *chain, const eck_stage *dense,
-                                      eck_error *err);
+ECK_API eck_status eck_operator_chain(eck_operator **out, const eck_chain *chain,
+                                      const eck_stage *dense, eck_error *err);
 
 #ifdef __cplusplus
 }

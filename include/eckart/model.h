@@ -36,14 +36,16 @@ typedef struct eck_tensor {
 
 /** One use of one weight; borrowed until eck_model_close(). */
 typedef struct eck_layer {
-    const char *name;        /**< module ("encoder.layer.0.attention.self.query"); a bare tensor's own name */
-    const char *skipped;     /**< why it is not to be factored, or NULL; eck_model_select() decides */
-    eck_stage dense;         /**< without weights */
-    int64_t weight, bias;    /**< indices of tensors; bias -1 none */
-    bool stored_transposed;  /**< the tensor holds W^T: GPT-2's Conv1D, embeddings */
-    const char *tied_to;     /**< module that uses the same weight, or NULL */
-    bool factored;           /**< the model is an output of ours and this layer is a chain; weight is then -1 */
-    eck_method method;       /**< of a factored layer, else DENSE */
+    const char
+        *name; /**< module ("encoder.layer.0.attention.self.query"); a bare tensor's own name */
+    const char *skipped; /**< why it is not to be factored, or NULL; eck_model_select() decides */
+    eck_stage dense; /**< without weights */
+    int64_t weight, bias; /**< indices of tensors; bias -1 none */
+    bool stored_transposed; /**< the tensor holds W^T: GPT-2's Conv1D, embeddings */
+    const char *tied_to; /**< module that uses the same weight, or NULL */
+    bool
+        factored; /**< the model is an output of ours and this layer is a chain; weight is then -1 */
+    eck_method method; /**< of a factored layer, else DENSE */
 } eck_layer;
 
 /**
@@ -57,9 +59,11 @@ ECK_API void eck_model_close(eck_model *model);
 
 ECK_API const char *eck_model_path(const eck_model *model);
 ECK_API int64_t eck_model_tensor_count(const eck_model *model);
-ECK_API const eck_tensor *eck_model_tensor(const eck_model *model, int64_t index); /**< NULL past the end */
+ECK_API const eck_tensor *eck_model_tensor(const eck_model *model,
+                                           int64_t index); /**< NULL past the end */
 ECK_API int64_t eck_model_layer_count(const eck_model *model);
-ECK_API const eck_layer *eck_model_layer(const eck_model *model, int64_t index); /**< NULL past the end */
+ECK_API const eck_layer *eck_model_layer(const eck_model *model,
+                                         int64_t index); /**< NULL past the end */
 
 /** Remarks made while opening (trailing bytes, unmapped tensors, ...), one line each; NULL past the end. */
 ECK_API const char *eck_model_warning(const eck_model *model, int64_t index);
@@ -72,44 +76,54 @@ ECK_API bool eck_model_is_factored(const eck_model *model);
  * out     owned by the caller, eck_operator_free(); borrows the model; reads with pread
  * Errors  ECK_E_RANGE index; ECK_E_UNSUPPORTED a type that holds no numbers
  */
-ECK_API eck_status eck_model_tensor_operator(eck_operator **out, const eck_model *model, int64_t tensor,
-                                             eck_error *err);
+ECK_API eck_status eck_model_tensor_operator(eck_operator **out, const eck_model *model,
+                                             int64_t tensor, eck_error *err);
 
 /** The matrix [out, in/groups * kernel] of a layer, dense or factored; as above. */
-ECK_API eck_status eck_model_layer_operator(eck_operator **out, const eck_model *model, int64_t layer,
-                                            eck_error *err);
+ECK_API eck_status eck_model_layer_operator(eck_operator **out, const eck_model *model,
+                                            int64_t layer, eck_error *err);
 
 /** The stages of a factored layer, weights and bias loaded; owned by the caller, eck_chain_clear(). */
-ECK_API eck_status eck_model_layer_chain(eck_chain *out, const eck_model *model, int64_t layer, eck_error *err);
+ECK_API eck_status eck_model_layer_chain(eck_chain *out, const eck_model *model, int64_t layer,
+                                         eck_error *err);
 
 typedef struct eck_selection {
     uint32_t version; /**< 1 */
-    const char *const *include; int64_t include_count; /**< globs on whole module names; `*` crosses dots */
-    const char *const *exclude; int64_t exclude_count;
+    const char *const *include;
+    int64_t include_count; /**< globs on whole module names; `*` crosses dots */
+    const char *const *exclude;
+    int64_t exclude_count;
     int64_t min_size; /**< elements; default 4096 */
 } eck_selection;
 
-#define ECK_SELECTION_INIT { 1, NULL, 0, NULL, 0, 4096 }
+#define ECK_SELECTION_INIT \
+    { \
+        1, NULL, 0, NULL, 0, 4096 \
+    }
 
 /**
  * Decides anew which layers may be factored: by default all but those with a built-in reason; an include makes the
  * list exactly what it matches (built-in reasons give way, impossible ones stay); an exclude takes away.
  * Errors  ECK_E_RANGE a glob that matches no layer
  */
-ECK_API eck_status eck_model_select(eck_model *model, const eck_selection *selection, eck_error *err);
+ECK_API eck_status eck_model_select(eck_model *model, const eck_selection *selection,
+                                    eck_error *err);
 
 /* ---- analyze, plan --------------------------------------------------------------------------------------------- */
 
 /** Where spectra and factors are kept between runs, by content. */
 typedef struct eck_store_options {
-    uint32_t version;   /**< 1 */
-    const char *cache;  /**< directory, made if missing; NULL: no cache */
-    eck_dtype store;    /**< type of the factors; NONE (default): each layer's own */
+    uint32_t version; /**< 1 */
+    const char *cache; /**< directory, made if missing; NULL: no cache */
+    eck_dtype store; /**< type of the factors; NONE (default): each layer's own */
     eck_split split;
     int64_t rank_multiple; /**< ranks are multiples of it (or the break-even rank); default 1 */
 } eck_store_options;
 
-#define ECK_STORE_OPTIONS_INIT { 1, NULL, ECK_DTYPE_NONE, ECK_SPLIT_BALANCED, 1 }
+#define ECK_STORE_OPTIONS_INIT \
+    { \
+        1, NULL, ECK_DTYPE_NONE, ECK_SPLIT_BALANCED, 1 \
+    }
 
 /** The user's cache directory: $ECKART_CACHE, $XDG_CACHE_HOME/eckart, ~/.cache/eckart. Owned, eck_text_free(). */
 ECK_API eck_status eck_cache_default(char **out, eck_error *err);
@@ -119,7 +133,7 @@ typedef struct eck_analysis eck_analysis;
 
 /** Borrowed until eck_analysis_free(). */
 typedef struct eck_layer_analysis {
-    int64_t layer;                      /**< index in the model */
+    int64_t layer; /**< index in the model */
     eck_spectrum_info spectrum;
     eck_curve curve;
     int64_t break_even_rank;
@@ -127,8 +141,9 @@ typedef struct eck_layer_analysis {
     bool cached;
 } eck_layer_analysis;
 
-ECK_API eck_status eck_model_analyze(eck_analysis **out, const eck_model *model, const eck_store_options *options,
-                                     const eck_context *context, eck_error *err);
+ECK_API eck_status eck_model_analyze(eck_analysis **out, const eck_model *model,
+                                     const eck_store_options *options, const eck_context *context,
+                                     eck_error *err);
 ECK_API void eck_analysis_free(eck_analysis *analysis);
 ECK_API int64_t eck_analysis_count(const eck_analysis *analysis);
 ECK_API const eck_layer_analysis *eck_analysis_layer(const eck_analysis *analysis, int64_t index);
@@ -136,19 +151,22 @@ ECK_API const eck_layer_analysis *eck_analysis_layer(const eck_analysis *analysi
 /** Every limit given must hold; the least total error that fits is chosen. */
 typedef struct eck_budget {
     uint32_t version; /**< 1 */
-    double keep;      /**< parameters left / before, of the selected layers; -1 none */
-    int64_t bytes;    /**< tensor bytes of the whole output; -1 none */
-    double bytes_part;/**< the same as a part of the bytes before; -1 none */
-    int64_t rank;     /**< the same rank for every layer (dense where that does not pay); -1 none */
-    double energy;    /**< at least, each layer; -1 none */
-    double error;     /**< at most, each layer, as stored; -1 none */
+    double keep; /**< parameters left / before, of the selected layers; -1 none */
+    int64_t bytes; /**< tensor bytes of the whole output; -1 none */
+    double bytes_part; /**< the same as a part of the bytes before; -1 none */
+    int64_t rank; /**< the same rank for every layer (dense where that does not pay); -1 none */
+    double energy; /**< at least, each layer; -1 none */
+    double error; /**< at most, each layer, as stored; -1 none */
     bool allow_dense; /**< a plan that factors nothing is no error */
 } eck_budget;
 
-#define ECK_BUDGET_INIT { 1, -1, -1, -1, -1, -1, -1, false }
+#define ECK_BUDGET_INIT \
+    { \
+        1, -1, -1, -1, -1, -1, -1, false \
+    }
 
 typedef struct eck_choice {
-    char *layer;     /**< by name: a plan is a file that people edit */
+    char *layer; /**< by name: a plan is a file that people edit */
     eck_point point;
     int64_t parameters_before;
 } eck_choice;
@@ -157,15 +175,15 @@ typedef struct eck_choice {
 typedef struct eck_plan {
     eck_choice *choices; /**< every selected layer, in the model's order */
     int64_t count;
-    char source[65];     /**< SHA-256 of index and weights: a plan of another model is refused */
-    eck_dtype store;     /**< NONE: each layer's own */
+    char source[65]; /**< SHA-256 of index and weights: a plan of another model is refused */
+    eck_dtype store; /**< NONE: each layer's own */
     eck_split split;
     int64_t parameters_before, parameters_after; /**< of the selected layers */
-    int64_t bytes_before, bytes_after;           /**< tensor bytes of the whole model */
-    int64_t factored;    /**< layers not dense */
-    double error;        /**< root of the sum of damages over the norm of the selected layers */
-    double worst, mean;  /**< relative error of the worst layer; mean over the factored layers */
-    double gap;          /**< (total damage - lower bound of the optimum) / lower bound; 0 = optimal */
+    int64_t bytes_before, bytes_after; /**< tensor bytes of the whole model */
+    int64_t factored; /**< layers not dense */
+    double error; /**< root of the sum of damages over the norm of the selected layers */
+    double worst, mean; /**< relative error of the worst layer; mean over the factored layers */
+    double gap; /**< (total damage - lower bound of the optimum) / lower bound; 0 = optimal */
 } eck_plan;
 
 /**
@@ -173,42 +191,51 @@ typedef struct eck_plan {
  * Errors  ECK_E_NOTHING nothing pays (message names the nearest break-even); ECK_E_RANGE limits that contradict each
  *         other or lie below the storage floor (the floor is named)
  */
-ECK_API eck_status eck_plan_optimize(eck_plan **out, const eck_model *model, const eck_analysis *analysis,
-                                     const eck_budget *budget, const eck_store_options *options, eck_error *err);
+ECK_API eck_status eck_plan_optimize(eck_plan **out, const eck_model *model,
+                                     const eck_analysis *analysis, const eck_budget *budget,
+                                     const eck_store_options *options, eck_error *err);
 ECK_API void eck_plan_free(eck_plan *plan);
 
 /** One row of the frontier: what a keep ratio costs. */
 typedef struct eck_frontier_row {
-    double keep; int64_t factored, parameters, bytes; double error, mean, worst;
+    double keep;
+    int64_t factored, parameters, bytes;
+    double error, mean, worst;
 } eck_frontier_row;
 
 /** `count` rows from keep 0.95 down, plans as eck_plan_optimize() would make them; rows is the caller's. */
 ECK_API eck_status eck_plan_frontier(eck_frontier_row *rows, int64_t count, const eck_model *model,
-                                     const eck_analysis *analysis, const eck_store_options *options, eck_error *err);
+                                     const eck_analysis *analysis, const eck_store_options *options,
+                                     eck_error *err);
 
 /** A plan from its JSON text (eck_report_plan() writes it). Errors: ECK_E_FORMAT, ECK_E_UNSUPPORTED version. */
-ECK_API eck_status eck_plan_parse(eck_plan **out, const char *text, int64_t length, const char *file,
-                                  eck_error *err);
+ECK_API eck_status eck_plan_parse(eck_plan **out, const char *text, int64_t length,
+                                  const char *file, eck_error *err);
 
 /* ---- compress, verify, restore --------------------------------------------------------------------------------- */
 
 typedef struct eck_write_options {
-    uint32_t version;     /**< 1 */
-    bool replace;         /**< `--force`: replace a file, or a directory that holds our manifest, whole */
-    bool dry_run;         /**< do everything but write */
-    eck_store_options store;
+    uint32_t version; /**< 1 */
+    bool replace; /**< `--force`: replace a file, or a directory that holds our manifest, whole */
+    bool dry_run; /**< do everything but write */
+    eck_store_options store; /**< cache only; type and split are the plan's */
+    int64_t
+        shard_bytes; /**< a directory's files hold at most this many tensor bytes; default 5,000,000,000 */
 } eck_write_options;
 
-#define ECK_WRITE_OPTIONS_INIT { 1, false, false, ECK_STORE_OPTIONS_INIT }
+#define ECK_WRITE_OPTIONS_INIT \
+    { \
+        1, false, false, ECK_STORE_OPTIONS_INIT, INT64_C(5000000000) \
+    }
 
 /** What compress did; zero it before use. Owned by the caller, eck_outcome_clear(). */
 typedef struct eck_outcome {
-    int64_t factored, copied;      /**< layers; other tensors */
+    int64_t factored, copied; /**< layers; other tensors */
     int64_t bytes_before, bytes_after;
-    double error, worst;           /**< as eck_plan, measured from what was stored */
-    char **left_out;               /**< files of the source that were not carried over */
+    double error, worst; /**< as eck_plan, measured from what was stored */
+    char **left_out; /**< files of the source that were not carried over */
     int64_t left_out_count;
-    int64_t peak_bytes;            /**< the memory formula's figure */
+    int64_t peak_bytes; /**< the memory formula's figure */
     double seconds;
 } eck_outcome;
 
@@ -220,24 +247,26 @@ ECK_API void eck_outcome_clear(eck_outcome *outcome);
  * Errors   ECK_E_EXISTS; ECK_E_RANGE plan of another model, output equal to input; ECK_E_IO disk full; ...
  * Memory   eck_model_memory()
  */
-ECK_API eck_status eck_model_compress(eck_outcome *out, const eck_model *model, const eck_plan *plan,
-                                      const char *path, const eck_write_options *options,
-                                      const eck_context *context, eck_error *err);
+ECK_API eck_status eck_model_compress(eck_outcome *out, const eck_model *model,
+                                      const eck_plan *plan, const char *path,
+                                      const eck_write_options *options, const eck_context *context,
+                                      eck_error *err);
 
 /** Bytes that compressing holds at most, libraries aside (docs/design.md derives it). */
-ECK_API int64_t eck_model_memory(const eck_model *model, const eck_plan *plan, const eck_context *context);
+ECK_API int64_t eck_model_memory(const eck_model *model, const eck_plan *plan,
+                                 const eck_context *context);
 
 typedef struct eck_check {
-    const char *name;        /**< layer or tensor; borrowed until eck_verdict_clear() */
+    const char *name; /**< layer or tensor; borrowed until eck_verdict_clear() */
     bool factored, kept;
-    double error, promised;  /**< of factored layers */
-    const char *reason;      /**< why not kept, or NULL */
+    double error, promised; /**< of factored layers */
+    const char *reason; /**< why not kept, or NULL */
 } eck_check;
 
 typedef struct eck_verdict {
-    bool kept;               /**< every promise holds */
+    bool kept; /**< every promise holds */
     int64_t factored, identical, failed;
-    eck_check *checks;       /**< factored layers, then everything that failed */
+    eck_check *checks; /**< factored layers, then everything that failed */
     int64_t count;
 } eck_verdict;
 
@@ -247,12 +276,14 @@ ECK_API void eck_verdict_clear(eck_verdict *verdict);
  * Recomputes every promised error in F64 from the two files, and compares every other tensor byte for byte.
  * A promise that does not hold is ECK_OK with kept = false; errors are what kept it from being judged.
  */
-ECK_API eck_status eck_model_verify(eck_verdict *out, const eck_model *before, const eck_model *after,
-                                    const eck_context *context, eck_error *err);
+ECK_API eck_status eck_model_verify(eck_verdict *out, const eck_model *before,
+                                    const eck_model *after, const eck_context *context,
+                                    eck_error *err);
 
 /** Factors multiplied out under their stock names: loads everywhere. dtype NONE: each layer's original. */
 ECK_API eck_status eck_model_restore(eck_outcome *out, const eck_model *model, const char *path,
-                                     const eck_write_options *options, const eck_context *context, eck_error *err);
+                                     const eck_write_options *options, const eck_context *context,
+                                     eck_error *err);
 
 #ifdef __cplusplus
 }

@@ -61,7 +61,7 @@ static eck_point point_of(const eck_stage *dense, const eck_spectrum_info *spect
 
     // A matrix of zeros has factors of zeros, which every type holds.
     if (spectrum->norm2 > 0.0) point.error = hypot(spectrum->tails[rank], eck_storage_floor(store));
-    point.damage = point.error * point.error * spectrum->norm2;
+    point.damage = point.error * point.error;
     point.parameters = rank * parameters_per_rank(dense);
     point.bytes = point.parameters * (eck_dtype_bits(store) / 8);
     // Strides stay with the first stage, so both stages run once for each output; a lookup only

@@ -253,7 +253,7 @@ eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out, const
     eck_status status = ECK_OK;
     const struct fit fit = { w, dense, options, context };
     eck_chain chain = { NULL, 0 };
-    eck_certificate computed, certificate;
+    eck_certificate computed = { 0 }, certificate = { 0 };
 
     ECK_TRY(check_point(&fit, point, err));
     ECK_TRY(make_chain(&chain, &computed, &fit, spectrum, point->ranks[0], err));

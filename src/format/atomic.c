@@ -273,6 +273,36 @@ const char *ecki_target_temporary(const ecki_target *target)
     return target->temporary_path;
 }
 
+/** Every component of a relative name stays in its directory. */
+static bool member_valid(const char *name)
+{
+    char component[256];
+    while (true) {
+        const char *slash = strchr(name, '/');
+        const size_t length = slash ? (size_t)(slash - name) : strlen(name);
+        if (length >= sizeof component) return false;
+        memcpy(component, name, length);
+        component[length] = '\0';
+        if (!ecki_component_valid(component)) return false;
+        if (!slash) return true;
+        name = slash + 1;
+    }
+}
+
+/** Makes the folders a member's name goes through; one that is there already is fine. */
+static bool make_folders(int directory, const char *name)
+{
+    char folder[4096];
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        const size_t length = (size_t)(slash - name);
+        if (length >= sizeof folder) return false;
+        memcpy(folder, name, length);
+        folder[length] = '\0';
+        if (mkdirat(directory, folder, 0777) != 0 && errno != EEXIST) return false;
+    }
+    return true;
+}
+
 /** Opens a new file in the directory being written. */
 static eck_status open_member(ecki_output **out, ecki_target *target, const char *name,
                               eck_error *err)
@@ -283,8 +313,12 @@ static eck_status open_member(ecki_output **out, ecki_target *target, const char
 
     path = ecki_path_join(target->path, name);
     ECK_HAVE(path);
-    if (!ecki_component_valid(name)) {
+    if (!member_valid(name)) {
         status = write_error(err, ECK_E_RANGE, path, "not a name of a file in a directory");
+        goto done;
+    }
+    if (!make_folders(target->descriptor, name)) {
+        status = write_failed(err, errno, path);
         goto done;
     }
     descriptor =

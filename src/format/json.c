@@ -59,3 +59,24 @@ eck_status ecki_json_parse(json_t **out, const char *text, int64_t length,
     *out = value;
     return ECK_OK;
 }
+
+static int add_text(const char *bytes, size_t count, void *text)
+{
+    ecki_text_add(text, bytes, (int64_t)count);
+    return ((ecki_text *)text)->failed ? -1 : 0;
+}
+
+eck_status ecki_json_print(char **out, const json_t *value, size_t flags, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_text text = { 0 };
+
+    // jansson's own text would come from whichever allocator it was last given.
+    const int failed = value ? json_dump_callback(value, add_text, &text, flags) : -1;
+    char *printed = failed ? NULL : ecki_text_take(&text);
+    ECK_HAVE(printed);
+    *out = printed;
+done:
+    ecki_text_clear(&text);
+    return status;
+}

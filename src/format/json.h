@@ -32,4 +32,7 @@ eck_status ecki_json_parse(json_t **out, const char *text, int64_t length,
 eck_status ecki_read_file(char **out, int64_t *length_out, const char *path, int64_t limit,
                           eck_error *err);
 
+/** The value as text, NUL-terminated; flags are jansson's. Owned by the caller, ecki_free(). */
+eck_status ecki_json_print(char **out, const json_t *value, size_t flags, eck_error *err);
+
 #endif

@@ -45,8 +45,11 @@ typedef struct ecki_safetensors_writer ecki_safetensors_writer;
 /**
  * Lays out a file: tensors by type in the order of the reference writer (falling alignment), then
  * name; metadata sorted by key. Space for the whole file is reserved at once, so that a full disk
- * shows early. out      owned by the caller, ecki_safetensors_writer_free() output   open, empty;
- * borrowed until the writer is freed layout   copied
+ * shows early.
+ *
+ * out      owned by the caller, ecki_safetensors_writer_free()
+ * output   open, empty; borrowed until the writer is freed
+ * layout   copied
  */
 eck_status ecki_safetensors_writer_create(ecki_safetensors_writer **out, ecki_output *output,
                                           const ecki_safetensors_layout *layout, eck_error *err);

@@ -15,8 +15,8 @@
 #include "base/error.h"
 
 typedef struct ecki_option {
-    double damage;       /**< >= 0 */
-    int64_t cost[2];     /**< >= 0; parameters, bytes */
+    double damage; /**< >= 0 */
+    int64_t cost[2]; /**< >= 0; parameters, bytes */
 } ecki_option;
 
 typedef struct ecki_group {
@@ -25,8 +25,8 @@ typedef struct ecki_group {
 } ecki_group;
 
 typedef struct ecki_packing {
-    double damage;       /**< of the choice */
-    double bound;        /**< no choice within the limits has less */
+    double damage; /**< of the choice */
+    double bound; /**< no choice within the limits has less */
     int64_t cost[2];
 } ecki_packing;
 
@@ -40,7 +40,7 @@ typedef struct ecki_packing {
  *          list entries made in all
  * Source   Kellerer, Pferschy and Pisinger, Knapsack Problems (2004), chapter 11; Everett 1963
  */
-eck_status ecki_knapsack(int64_t *choice_out, ecki_packing *out, const ecki_group *groups, int64_t count,
-                         const int64_t limits[2], double gap, eck_error *err);
+eck_status ecki_knapsack(int64_t *choice_out, ecki_packing *out, const ecki_group *groups,
+                         int64_t count, const int64_t limits[2], double gap, eck_error *err);
 
 #endif

@@ -1,0 +1,23 @@
+/**
+ * What of a model's directory goes with its weights into an output: configuration, tokenizer and text files. Other
+ * weight files, hidden files and folders with weights in them stay behind, and are listed.
+ */
+#ifndef ECKI_CARRIED_H
+#define ECKI_CARRIED_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+/** Zero it to start. Names are relative to the directory, with '/' between components, sorted. */
+typedef struct ecki_carried {
+    char **files;
+    int64_t file_count;
+    char **left_out;
+    int64_t left_out_count; /**< folders with a final '/' */
+} ecki_carried;
+
+eck_status ecki_carried_find(ecki_carried *out, const char *directory, eck_error *err);
+void ecki_carried_clear(ecki_carried *carried);
+
+#endif

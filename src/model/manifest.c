@@ -1,0 +1,464 @@
+/**
+ * The manifest, "eckart-factored" version 1 (docs/formats/manifest.md): which modules of an output are chains, of which
+ * tensors, with which error, and from which files it was made.
+ *
+ * A parsed manifest is consistent with its container: every tensor it names is there and the shapes of a chain fit each
+ * other and the dense layer. What is printed is a function of the struct alone, keys in a fixed order.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+#include "eckart/context.h"
+#include "format/json.h"
+#include "model/model.h"
+
+static const char *const module_kinds[] = { "linear",    "conv",        "conv_transpose",
+                                            "embedding", "conv1d_gpt2", NULL };
+
+static const struct {
+    const char *name;
+    eck_stage_kind kind;
+} stage_kinds[] = { { "linear", ECK_STAGE_LINEAR },
+                    { "conv", ECK_STAGE_CONV },
+                    { "conv_transpose", ECK_STAGE_CONV_TRANSPOSE },
+                    { "lookup", ECK_STAGE_LOOKUP },
+                    { "scale", ECK_STAGE_SCALE } };
+enum { STAGE_KINDS = sizeof stage_kinds / sizeof *stage_kinds, STAGES_MAX = 8 };
+
+static const char *stage_kind_name(eck_stage_kind kind)
+{
+    for (int i = 0; i < STAGE_KINDS; i++)
+        if (stage_kinds[i].kind == kind) return stage_kinds[i].name;
+    return "?";
+}
+
+void ecki_module_clear(ecki_module *module)
+{
+    for (int32_t i = 0; i < module->stage_count; i++)
+        ecki_free(module->stages[i].weight);
+    ecki_free(module->stages);
+    ecki_free(module->name);
+    ecki_free(module->kind);
+    ecki_free(module->bias);
+    memset(module, 0, sizeof *module);
+}
+
+void ecki_manifest_free(ecki_manifest *manifest)
+{
+    if (!manifest) return;
+    for (int64_t i = 0; i < manifest->module_count; i++)
+        ecki_module_clear(&manifest->modules[i]);
+    for (int64_t i = 0; i < manifest->source_count; i++) {
+        ecki_free(manifest->source_files[i]);
+        ecki_free(manifest->source_hashes[i]);
+    }
+    ecki_free(manifest->source_files);
+    ecki_free(manifest->source_hashes);
+    ecki_free(manifest->source_name);
+    ecki_free(manifest->modules);
+    ecki_free(manifest);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+/** What parsing carries along: where it is, for messages. */
+typedef struct reader {
+    const ecki_container *container;
+    const char *module;
+    eck_error *err;
+} reader;
+
+static eck_status bad(const reader *r, const char *what)
+{
+    char name[200];
+    ecki_name_escape(name, sizeof name, r->module ? r->module : "");
+    ecki_error(r->err, ECK_E_FORMAT, -1, "cannot use the manifest: module '%s': %s", name, what);
+    return ecki_error_where(r->err, ECK_E_FORMAT, NULL, r->module);
+}
+
+static eck_status copy_string(char **out, const json_t *value, const reader *r, const char *what)
+{
+    if (!json_is_string(value)) return bad(r, what);
+    *out = ecki_strdup(json_string_value(value));
+    return *out ? ECK_OK : ecki_error_memory(r->err, -1);
+}
+
+static eck_status read_numbers(int64_t *out, int32_t *count_out, int32_t room, const json_t *array,
+                               const reader *r, const char *what)
+{
+    const size_t count = json_array_size(array);
+    if (!json_is_array(array) || count > (size_t)room) return bad(r, what);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *value = json_array_get(array, i);
+        if (!json_is_integer(value) || json_integer_value(value) < 1) return bad(r, what);
+        out[i] = json_integer_value(value);
+    }
+    *count_out = (int32_t)count;
+    return ECK_OK;
+}
+
+/** Kind of a stage: as written, else what its tensor's dimensions say. */
+static eck_status stage_kind_read(eck_stage_kind *out, const json_t *object,
+                                  const ecki_module *module, const ecki_entry *entry,
+                                  const reader *r)
+{
+    const json_t *kind = json_object_get(object, "kind");
+
+    if (!kind) {
+        const bool lookup = module->stage_count == 0 && strcmp(module->kind, "embedding") == 0;
+        *out = entry->ndim == 1  ? ECK_STAGE_SCALE
+               : entry->ndim > 2 ? ECK_STAGE_CONV
+               : lookup          ? ECK_STAGE_LOOKUP
+                                 : ECK_STAGE_LINEAR;
+        return ECK_OK;
+    }
+    for (int i = 0; i < STAGE_KINDS && json_is_string(kind); i++) {
+        if (strcmp(json_string_value(kind), stage_kinds[i].name) != 0) continue;
+        *out = stage_kinds[i].kind;
+        return ECK_OK;
+    }
+    return bad(r, "unknown kind of stage (allowed: linear, conv, conv_transpose, lookup, scale)");
+}
+
+/** The stage a tensor of that shape makes. */
+static eck_status stage_from_shape(eck_stage *out, eck_stage_kind kind, const ecki_entry *entry,
+                                   int64_t groups, const reader *r)
+{
+    const int64_t *shape = entry->shape;
+
+    if (kind == ECK_STAGE_CONV && entry->ndim >= 3 && entry->ndim <= 5) {
+        *out = eck_stage_conv(shape[1] * groups, shape[0], groups, entry->ndim - 2, shape + 2);
+        return ECK_OK;
+    }
+    if (kind == ECK_STAGE_SCALE && entry->ndim == 1) {
+        *out = eck_stage_linear(shape[0], shape[0]);
+    } else if (kind == ECK_STAGE_LINEAR && entry->ndim == 2) {
+        *out = eck_stage_linear(shape[1], shape[0]);
+    } else if (kind == ECK_STAGE_LOOKUP && entry->ndim == 2) {
+        *out = eck_stage_linear(shape[0], shape[1]);
+    } else {
+        return bad(r, "a stage's tensor has the wrong number of dimensions for its kind");
+    }
+    out->kind = kind;
+    return ECK_OK;
+}
+
+static eck_status stage_read(ecki_module *module, const json_t *object, const reader *r)
+{
+    eck_status status = ECK_OK;
+    eck_error *err = r->err;
+    ecki_manifest_stage *stage = &module->stages[module->stage_count];
+    const json_t *groups = json_object_get(object, "groups");
+    eck_stage_kind kind = ECK_STAGE_LINEAR;
+
+    if (!json_is_object(object)) return bad(r, "a stage is no object");
+    ECK_TRY(
+        copy_string(&stage->weight, json_object_get(object, "weight"), r, "a stage has no weight"));
+    const int64_t index = ecki_container_find(r->container, stage->weight);
+    if (index < 0) {
+        char name[200];
+        ecki_name_escape(name, sizeof name, stage->weight);
+        status = ecki_error(err, ECK_E_FORMAT, -1,
+                            "cannot use the manifest: tensor '%s' is missing", name);
+        ecki_free(stage->weight);
+        stage->weight = NULL;
+        return ecki_error_where(err, status, NULL, name);
+    }
+    ECK_TRY(stage_kind_read(&kind, object, module, &r->container->entries[index], r));
+    ECK_TRY(stage_from_shape(
+        &stage->stage, kind, &r->container->entries[index],
+        json_is_integer(groups) && json_integer_value(groups) > 0 ? json_integer_value(groups) : 1,
+        r));
+done:
+    if (stage->weight) module->stage_count++;
+    return status;
+}
+
+static eck_status stages_read(ecki_module *module, const json_t *stages, const reader *r)
+{
+    eck_status status = ECK_OK;
+    eck_error *err = r->err;
+    const size_t count = json_array_size(stages);
+
+    if (!json_is_array(stages) || count < 1 || count > STAGES_MAX)
+        return bad(r, "stages: 1 to 8 are allowed");
+    ECK_ALLOC(module->stages, (int64_t)count);
+    for (size_t i = 0; i < count; i++)
+        ECK_TRY(stage_read(module, json_array_get(stages, i), r));
+done:
+    return status;
+}
+
+static double number_or(const json_t *object, const char *key, double otherwise)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : otherwise;
+}
+
+/** Channels of neighbours and ends agree with each other and with the dense weight. */
+static eck_status module_check(const ecki_module *module, const reader *r)
+{
+    const bool flipped =
+        strcmp(module->kind, "embedding") == 0 || strcmp(module->kind, "conv1d_gpt2") == 0;
+    const int64_t in = module->shape[flipped ? 0 : 1], out = module->shape[flipped ? 1 : 0];
+    const eck_stage *first = &module->stages[0].stage;
+    const eck_stage *last = &module->stages[module->stage_count - 1].stage;
+
+    if (module->ndim < 2 || module->ndim > 5) return bad(r, "shape: 2 to 5 dimensions are allowed");
+    if (first->in / first->groups != in || last->out != out)
+        return bad(r, "its chain does not fit its shape");
+    for (int32_t i = 1; i < module->stage_count; i++)
+        if (module->stages[i - 1].stage.out != module->stages[i].stage.in)
+            return bad(r, "a stage does not fit the one before it");
+    if (module->bias) {
+        const int64_t index = ecki_container_find(r->container, module->bias);
+        if (index < 0) return bad(r, "its bias is missing");
+        if (r->container->entries[index].ndim != 1 || r->container->entries[index].shape[0] != out)
+            return bad(r, "its bias has the wrong shape");
+    }
+    return ECK_OK;
+}
+
+static eck_status module_kind_read(ecki_module *module, const json_t *object, const reader *r)
+{
+    eck_status status = ECK_OK;
+    bool known = false;
+    const char *dtype = json_string_value(json_object_get(object, "dtype"));
+    const char *method = json_string_value(json_object_get(object, "method"));
+
+    ECK_TRY(copy_string(&module->kind, json_object_get(object, "kind"), r, "kind is missing"));
+    for (const char *const *kind = module_kinds; *kind; kind++)
+        known = known || strcmp(*kind, module->kind) == 0;
+    if (!known) return bad(r, "unknown kind");
+    if (!method || eck_method_parse(&module->method, method, NULL) != ECK_OK)
+        return bad(r, "unknown method");
+    module->dtype = dtype ? eck_dtype_parse(dtype) : ECK_DTYPE_F32;
+    if (!eck_dtype_is_weight(module->dtype))
+        return bad(r, "dtype: F64, F32, F16 or BF16 are allowed");
+done:
+    return status;
+}
+
+static eck_status module_read(ecki_module *module, const char *name, const json_t *object,
+                              reader *r)
+{
+    eck_status status = ECK_OK;
+    eck_error *err = r->err;
+    const json_t *bias = json_object_get(object, "bias"),
+                 *tied = json_object_get(object, "tied_to");
+
+    r->module = name;
+    if (!json_is_object(object) || !ecki_name_valid(name, (int64_t)strlen(name)))
+        return bad(r, "not a module");
+    if (tied && !json_is_null(tied)) return bad(r, "tied modules are not supported");
+    module->name = ecki_strdup(name);
+    ECK_HAVE(module->name);
+    ECK_TRY(module_kind_read(module, object, r));
+    ECK_TRY(read_numbers(module->shape, &module->ndim, ECK_DIMS_MAX,
+                         json_object_get(object, "shape"), r,
+                         "shape: positive integers are needed"));
+    ECK_TRY(read_numbers(module->ranks, &module->rank_count, ECK_RANKS_MAX,
+                         json_object_get(object, "ranks"), r,
+                         "ranks: at most four positive integers are allowed"));
+    ECK_TRY(stages_read(module, json_object_get(object, "stages"), r));
+    if (bias && !json_is_null(bias))
+        ECK_TRY(copy_string(&module->bias, bias, r, "bias is no name"));
+    module->error = number_or(object, "error", NAN);
+    module->floor = number_or(object, "floor", 0);
+    module->error_high = number_or(json_object_get(object, "certificate"), "high", module->error);
+    if (!(module->error >= 0)) return bad(r, "error is missing");
+    ECK_TRY(module_check(module, r));
+done:
+    return status;
+}
+
+static eck_status source_read_names(ecki_manifest *manifest, const json_t *source, reader *r)
+{
+    eck_status status = ECK_OK;
+    eck_error *err = r->err;
+    json_t *files = json_object_get(source, "files");
+    const char *name;
+    json_t *hash;
+
+    if (json_is_string(json_object_get(source, "name")))
+        ECK_TRY(copy_string(&manifest->source_name, json_object_get(source, "name"), r, "source"));
+    ECK_ALLOC(manifest->source_files, (int64_t)json_object_size(files));
+    ECK_ALLOC(manifest->source_hashes, (int64_t)json_object_size(files));
+    json_object_foreach(files, name, hash)
+    {
+        const int64_t i = manifest->source_count++;
+        ECK_TRY(copy_string(&manifest->source_hashes[i], hash, r, "source: a hash is no string"));
+        manifest->source_files[i] = ecki_strdup(name);
+        ECK_HAVE(manifest->source_files[i]);
+    }
+done:
+    return status;
+}
+
+eck_status ecki_manifest_parse(ecki_manifest **out, const char *text, int64_t length,
+                               const ecki_container *container, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_manifest *manifest = NULL;
+    json_t *root = NULL, *modules, *object;
+    const char *name;
+    reader r = { container, NULL, err };
+
+    ECK_TRY(ecki_json_parse(&root, text, length, &ecki_json_config, container->path, err));
+    const char *format = json_string_value(json_object_get(root, "format"));
+    const json_t *version = json_object_get(root, "version");
+    ECK_REQUIRE(format && strcmp(format, "eckart-factored") == 0, ECK_E_FORMAT, -1,
+                "cannot use the manifest of '%s': its format is not \"eckart-factored\"",
+                container->path);
+    ECK_REQUIRE(json_is_integer(version) && json_integer_value(version) == 1, ECK_E_UNSUPPORTED, -1,
+                "cannot use the manifest of '%s': its version is not 1, the one this release reads",
+                container->path);
+    ECK_ALLOC(manifest, 1);
+    ECK_TRY(source_read_names(manifest, json_object_get(root, "source"), &r));
+    modules = json_object_get(root, "modules");
+    ECK_REQUIRE(json_is_object(modules), ECK_E_FORMAT, -1,
+                "cannot use the manifest of '%s': no modules", container->path);
+    ECK_ALLOC(manifest->modules, (int64_t)json_object_size(modules));
+    json_object_foreach(modules, name, object)
+        ECK_TRY(module_read(&manifest->modules[manifest->module_count++], name, object, &r));
+    *out = manifest;
+    manifest = NULL;
+done:
+    json_decref(root);
+    ecki_manifest_free(manifest);
+    return status;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+/** A JSON number, or null for what JSON cannot say. */
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *certificate_json(const eck_certificate *c)
+{
+    return json_pack("{s:s, s:s, s:o, s:o, s:[o,o], s:o, s:o, s:o}", "kind",
+                     eck_proof_name(c->proof), "norm", "frobenius", "low", number(c->error_low),
+                     "high", number(c->error_high), "optimum", number(c->optimum_low),
+                     number(c->optimum_high), "excess", number(c->excess_high), "floor",
+                     number(c->floor), "probability", number(1 - c->failure));
+}
+
+static json_t *integers(const int64_t *values, int32_t count)
+{
+    json_t *array = json_array();
+    for (int32_t i = 0; i < count; i++)
+        json_array_append_new(array, json_integer(values[i]));
+    return array;
+}
+
+static json_t *module_json(const ecki_module *module)
+{
+    json_t *stages = json_array();
+    for (int32_t i = 0; i < module->stage_count; i++)
+        json_array_append_new(stages,
+                              json_pack("{s:s, s:s, s:I}", "weight", module->stages[i].weight,
+                                        "kind", stage_kind_name(module->stages[i].stage.kind),
+                                        "groups", (json_int_t)module->stages[i].stage.groups));
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:s?, s:o, s:o, s:o, s:n}", "method",
+                     eck_method_name(module->method), "kind", module->kind, "shape",
+                     integers(module->shape, module->ndim), "dtype", eck_dtype_name(module->dtype),
+                     "ranks", integers(module->ranks, module->rank_count), "stages", stages, "bias",
+                     module->bias, "error", number(module->error), "floor", number(module->floor),
+                     "certificate", certificate_json(&module->certificate), "tied_to");
+}
+
+static json_t *manifest_json(const ecki_manifest *manifest)
+{
+    json_t *files = json_object(), *modules = json_object();
+    for (int64_t i = 0; i < manifest->source_count; i++)
+        json_object_set_new(files, manifest->source_files[i],
+                            json_string(manifest->source_hashes[i]));
+    for (int64_t i = 0; i < manifest->module_count; i++)
+        if (json_object_set_new(modules, manifest->modules[i].name,
+                                module_json(&manifest->modules[i])) != 0) {
+            json_decref(files);
+            json_decref(modules);
+            return NULL;
+        }
+    return json_pack("{s:s, s:i, s:{s:s, s:s}, s:{s:s?, s:o}, s:o}", "format", "eckart-factored",
+                     "version", 1, "producer", "name", "eckart", "version", eck_version(), "source",
+                     "name", manifest->source_name, "files", files, "modules", modules);
+}
+
+eck_status ecki_manifest_print(char **out, const ecki_manifest *manifest, int32_t indent,
+                               eck_error *err)
+{
+    json_t *root = manifest_json(manifest);
+    const size_t flags = JSON_INDENT((size_t)indent) | JSON_REAL_PRECISION(17);
+    const eck_status status = ecki_json_print(out, root, flags | (indent ? 0 : JSON_COMPACT), err);
+
+    json_decref(root);
+    return status;
+}
+
+eck_status ecki_manifest_room(int64_t *out, const ecki_manifest *manifest, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    char *text = NULL;
+    enum {
+        NUMBERS = 9,
+        DIGITS = 25
+    }; // error, floor, seven of the certificate; "-1.2345678901234567e-300," each
+
+    ECK_TRY(ecki_manifest_print(&text, manifest, 0, err));
+    // Every byte may need a backslash inside a JSON string, or be quoted twice: quotes only, names are escaped already.
+    *out = 2 * ((int64_t)strlen(text) + manifest->module_count * NUMBERS * DIGITS) + 64;
+done:
+    ecki_free(text);
+    return status;
+}
+
+/** Stages and their tensor names, as the decomposition lays the chain out. */
+static eck_status outline_stages(ecki_module *module, const eck_layer *layer,
+                                 const eck_point *point, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_chain outline = { NULL, 0 };
+
+    ECK_TRY(eck_chain_outline(&outline, &layer->dense, point, err));
+    ECK_ALLOC(module->stages, outline.count);
+    for (int32_t i = 0; i < outline.count; i++) {
+        module->stages[i].stage = outline.stages[i];
+        module->stages[i].weight = ecki_format("%s.%d.weight", layer->name, i);
+        ECK_HAVE(module->stages[i].weight);
+        module->stage_count++;
+    }
+done:
+    eck_chain_clear(&outline);
+    return status;
+}
+
+eck_status ecki_module_outline(ecki_module *module, const eck_model *model, const eck_layer *layer,
+                               const eck_point *point, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_tensor *dense = &model->tensors[layer->weight];
+
+    module->method = point->method;
+    module->dtype = dense->dtype;
+    module->ndim = dense->ndim;
+    memcpy(module->shape, dense->shape, sizeof module->shape);
+    module->rank_count = point->rank_count;
+    memcpy(module->ranks, point->ranks, sizeof module->ranks);
+    module->name = ecki_strdup(layer->name);
+    ECK_HAVE(module->name);
+    module->kind = ecki_strdup(ecki_layer_kind(layer));
+    ECK_HAVE(module->kind);
+    ECK_TRY(outline_stages(module, layer, point, err));
+    if (layer->bias >= 0) {
+        module->bias = ecki_format("%s.%d.bias", layer->name, module->stage_count - 1);
+        ECK_HAVE(module->bias);
+    }
+done:
+    return status;
+}

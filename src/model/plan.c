@@ -1,0 +1,357 @@
+/**
+ * From curves and a budget to one point a layer.
+ *
+ * Limits on size bind all layers together and are a knapsack. Rules on quality (rank, energy, error) bind each layer by
+ * itself: they take points away. With rules alone every layer takes its cheapest point left; with a limit on size too,
+ * the least total damage among what the rules left.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "eckart/model.h"
+#include "model/analysis.h"
+#include "model/knapsack.h"
+
+/** The promise a plan prints: its total damage is within this of the optimum's bound. */
+static const double gap_wanted = 1e-3;
+
+/** Points of one layer that the rules left, as the knapsack sees them. */
+typedef struct candidates {
+    ecki_option *options;
+    int64_t *points; /**< index in the curve of every option */
+    int64_t count;
+} candidates;
+
+/** What planning carries along. */
+typedef struct planning {
+    const eck_model *model;
+    const eck_analysis *analysis;
+    const eck_budget *budget;
+    const eck_store_options *options;
+    candidates *layers;
+    ecki_group *groups;
+    int64_t *choice;
+    int64_t limits[2];
+    int64_t parameters_before, bytes_before,
+        bytes_fixed; /**< fixed: of everything but the selected weights */
+    double gap;
+} planning;
+
+static bool has_size_limit(const eck_budget *b)
+{
+    return b->keep >= 0 || b->bytes >= 0 || b->bytes_part >= 0;
+}
+
+static bool has_rule(const eck_budget *b)
+{
+    return b->rank >= 0 || b->energy >= 0 || b->error >= 0;
+}
+
+/** The largest relative error a layer may have under energy and error rules; infinity if there is none. */
+static double error_allowed(const eck_budget *b)
+{
+    double allowed = INFINITY;
+    if (b->error >= 0) allowed = b->error;
+    if (b->energy >= 0) allowed = fmin(allowed, sqrt(fmax(0, 1 - b->energy)));
+    return allowed;
+}
+
+static eck_status budget_check(const eck_budget *b, eck_error *err)
+{
+    eck_status status = ECK_OK;
+
+    ECK_REQUIRE(has_size_limit(b) || has_rule(b), ECK_E_RANGE, -1,
+                "no budget: give keep, size, rank, energy or error");
+    ECK_REQUIRE(b->keep < 0 || (b->keep > 0 && b->keep <= 1), ECK_E_RANGE, -1,
+                "keep %g: a ratio above 0 and at most 1 is allowed", b->keep);
+    ECK_REQUIRE(b->bytes_part < 0 || b->bytes_part > 0, ECK_E_RANGE, -1,
+                "size %g%%: more than 0 is needed", 100 * b->bytes_part);
+    ECK_REQUIRE(b->rank < 0 || b->rank >= 1, ECK_E_RANGE, -1, "rank %lld: at least 1 is needed",
+                (long long)b->rank);
+    ECK_REQUIRE(b->energy < 0 || (b->energy > 0 && b->energy <= 1), ECK_E_RANGE, -1,
+                "energy %g: above 0 and at most 1 is allowed", b->energy);
+    ECK_REQUIRE(b->error < 0 || b->error < 1, ECK_E_RANGE, -1, "error %g: 0 to below 1 is allowed",
+                b->error);
+done:
+    return status;
+}
+
+/** A rule no stored factor can meet, whatever its rank, is refused with the floor that forbids it. */
+static eck_status floor_check(const planning *p, eck_error *err)
+{
+    const double allowed = error_allowed(p->budget);
+
+    for (int64_t i = 0; i < p->analysis->count; i++) {
+        const eck_layer *layer = &p->model->layers[p->analysis->layers[i].view.layer].view;
+        const eck_dtype store = ecki_store_dtype(p->model, layer, p->options);
+        if (allowed >= eck_storage_floor(store)) continue;
+        return ecki_error(err, ECK_E_RANGE, -1,
+                          "an error of %.3g is below what storing factors as %s costs by itself, "
+                          "%.3g (layer '%s'): "
+                          "allow more, or store as F32",
+                          allowed, eck_dtype_name(store), eck_storage_floor(store), layer->name);
+    }
+    return ECK_OK;
+}
+
+/** The rank rule's point: the largest rank of the curve that is at most K; dense where K does not pay. */
+static int64_t point_of_rank(const eck_curve *curve, int64_t rank, int64_t break_even)
+{
+    int64_t best = curve->count - 1;
+    if (rank > break_even) return best;
+    for (int64_t i = 0; i < curve->count; i++)
+        if (curve->points[i].method != ECK_METHOD_DENSE && curve->points[i].ranks[0] <= rank)
+            best = i;
+    return best;
+}
+
+static bool point_allowed(const planning *p, const eck_layer_analysis *layer, int64_t index)
+{
+    const eck_point *point = &layer->curve.points[index];
+
+    if (p->budget->rank >= 0 &&
+        index != point_of_rank(&layer->curve, p->budget->rank, layer->break_even_rank))
+        return false;
+    return point->error <= error_allowed(p->budget);
+}
+
+static eck_status candidates_find(candidates *out, const planning *p,
+                                  const eck_layer_analysis *layer, eck_error *err)
+{
+    eck_status status = ECK_OK;
+
+    ECK_ALLOC(out->options, layer->curve.count);
+    ECK_ALLOC(out->points, layer->curve.count);
+    for (int64_t i = 0; i < layer->curve.count; i++) {
+        const eck_point *point = &layer->curve.points[i];
+        if (!point_allowed(p, layer, i)) continue;
+        out->options[out->count] =
+            (ecki_option){ point->damage, { point->parameters, point->bytes } };
+        out->points[out->count++] = i;
+    }
+    // A rank below every rule of quality leaves nothing: dense always keeps its promise.
+    if (out->count == 0) {
+        const eck_point *dense = &layer->curve.points[layer->curve.count - 1];
+        out->options[0] = (ecki_option){ 0, { dense->parameters, dense->bytes } };
+        out->points[out->count++] = layer->curve.count - 1;
+    }
+done:
+    return status;
+}
+
+static void limits_find(planning *p)
+{
+    const eck_budget *b = p->budget;
+
+    p->limits[0] =
+        b->keep >= 0 ? (int64_t)floor(b->keep * (double)p->parameters_before + 1e-9) : -1;
+    p->limits[1] = -1;
+    if (b->bytes >= 0) p->limits[1] = ecki_max(0, b->bytes - p->bytes_fixed);
+    if (b->bytes_part >= 0) {
+        const int64_t part = (int64_t)floor(b->bytes_part * (double)p->bytes_before + 1e-9);
+        const int64_t limit = ecki_max(0, part - p->bytes_fixed);
+        p->limits[1] = p->limits[1] >= 0 ? ecki_min(limit, p->limits[1]) : limit;
+    }
+}
+
+static void totals_before(planning *p)
+{
+    for (int64_t i = 0; i < p->model->container->entry_count; i++)
+        p->bytes_before += p->model->tensors[i].bytes;
+    p->bytes_fixed = p->bytes_before;
+    for (int64_t i = 0; i < p->analysis->count; i++) {
+        const eck_layer *layer = &p->model->layers[p->analysis->layers[i].view.layer].view;
+        p->parameters_before += eck_stage_parameters(&layer->dense);
+        p->bytes_fixed -= p->model->tensors[layer->weight].bytes;
+    }
+}
+
+static void choose_cheapest(planning *p)
+{
+    for (int64_t i = 0; i < p->analysis->count; i++) {
+        const candidates *c = &p->layers[i];
+        int64_t best = 0;
+        for (int64_t j = 1; j < c->count; j++) {
+            const ecki_option *a = &c->options[j], *b = &c->options[best];
+            if (a->cost[0] < b->cost[0] || (a->cost[0] == b->cost[0] && a->damage < b->damage))
+                best = j;
+        }
+        p->choice[i] = best;
+    }
+}
+
+static eck_status choose_packed(planning *p, eck_error *err)
+{
+    ecki_packing packing = { 0 };
+    eck_error reason = ECK_ERROR_INIT;
+    const eck_status status = ecki_knapsack(p->choice, &packing, p->groups, p->analysis->count,
+                                            p->limits, gap_wanted, &reason);
+
+    if (status == ECK_E_RANGE)
+        return ecki_error(err, status, -1,
+                          "the budget cannot be met: '%s' needs at least keep %.4f of the selected "
+                          "parameters and %lld bytes in all under the rules given",
+                          p->model->path,
+                          (double)packing.cost[0] / (double)ecki_max(1, p->parameters_before),
+                          (long long)(packing.cost[1] + p->bytes_fixed));
+    if (status != ECK_OK && err) *err = reason;
+    p->gap = packing.bound > 0 ? fmax(0, (packing.damage - packing.bound) / packing.bound) : 0;
+    return status;
+}
+
+static void planning_clear(planning *p)
+{
+    for (int64_t i = 0; p->layers && i < p->analysis->count; i++) {
+        ecki_free(p->layers[i].options);
+        ecki_free(p->layers[i].points);
+    }
+    ecki_free(p->layers);
+    ecki_free(p->groups);
+    ecki_free(p->choice);
+}
+
+static eck_status planning_prepare(planning *p, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t count = p->analysis->count;
+
+    ECK_ALLOC(p->layers, count);
+    ECK_ALLOC(p->groups, count);
+    ECK_ALLOC(p->choice, count);
+    for (int64_t i = 0; i < count; i++) {
+        ECK_TRY(candidates_find(&p->layers[i], p, &p->analysis->layers[i].view, err));
+        p->groups[i] = (ecki_group){ p->layers[i].options, p->layers[i].count };
+    }
+    totals_before(p);
+    limits_find(p);
+done:
+    return status;
+}
+
+/** Where the best-compressing layer is, for a refusal that helps. */
+static eck_status nothing_pays(const planning *p, eck_error *err)
+{
+    const eck_layer_analysis *nearest = NULL;
+    double least = INFINITY;
+
+    for (int64_t i = 0; i < p->analysis->count; i++) {
+        const eck_layer_analysis *a = &p->analysis->layers[i].view;
+        const double error =
+            a->curve.count > 1 ? a->curve.points[a->curve.count - 2].error : INFINITY;
+        if (error < least) {
+            least = error;
+            nearest = a;
+        }
+    }
+    if (!nearest)
+        return ecki_error(err, ECK_E_NOTHING, -1,
+                          "nothing to factor in '%s': no layer is selected (inspect tells why)",
+                          p->model->path);
+    return ecki_error(err, ECK_E_NOTHING, -1,
+                      "nothing pays in '%s': under these rules no layer gets smaller; the "
+                      "nearest is '%s', smaller only up to rank %lld, where its error is %.4g",
+                      p->model->path, p->model->layers[nearest->layer].name,
+                      (long long)nearest->break_even_rank, least);
+}
+
+static eck_status plan_fill(eck_plan *plan, const planning *p, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double damage = 0;
+
+    memcpy(plan->source, p->analysis->source, sizeof plan->source);
+    plan->store = p->options->store;
+    plan->split = p->options->split;
+    plan->bytes_before = p->bytes_before;
+    plan->bytes_after = p->bytes_fixed;
+    plan->parameters_before = p->parameters_before;
+    plan->gap = p->gap;
+    ECK_ALLOC(plan->choices, p->analysis->count);
+    for (int64_t i = 0; i < p->analysis->count; i++) {
+        const eck_layer_analysis *a = &p->analysis->layers[i].view;
+        const eck_layer *layer = &p->model->layers[a->layer].view;
+        eck_choice *choice = &plan->choices[i];
+        choice->point = a->curve.points[p->layers[i].points[p->choice[i]]];
+        choice->parameters_before = eck_stage_parameters(&layer->dense);
+        choice->layer = ecki_strdup(layer->name);
+        ECK_HAVE(choice->layer);
+        plan->count++;
+        plan->parameters_after += choice->point.parameters;
+        plan->bytes_after += choice->point.bytes;
+        plan->factored += choice->point.method != ECK_METHOD_DENSE;
+        plan->worst = fmax(plan->worst, choice->point.error);
+        plan->mean += choice->point.error;
+        damage += choice->point.damage;
+    }
+    plan->error = sqrt(damage);
+    plan->mean /= (double)ecki_max(1, plan->factored);
+done:
+    return status;
+}
+
+eck_status eck_plan_optimize(eck_plan **out, const eck_model *model, const eck_analysis *analysis,
+                             const eck_budget *budget, const eck_store_options *options,
+                             eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_store_options defaults = ECK_STORE_OPTIONS_INIT;
+    planning p = { model, analysis, budget, options ? options : &defaults,
+                   NULL,  NULL,     NULL,   { -1, -1 },
+                   0,     0,        0,      0 };
+    eck_plan *plan = NULL;
+
+    ECK_TRY(budget_check(budget, err));
+    ECK_TRY(floor_check(&p, err));
+    ECK_TRY(planning_prepare(&p, err));
+    if (has_size_limit(budget))
+        ECK_TRY(choose_packed(&p, err));
+    else
+        choose_cheapest(&p);
+    ECK_ALLOC(plan, 1);
+    ECK_TRY(plan_fill(plan, &p, err));
+    if (plan->factored == 0 && !budget->allow_dense) ECK_TRY(nothing_pays(&p, err));
+    *out = plan;
+    plan = NULL;
+done:
+    planning_clear(&p);
+    eck_plan_free(plan);
+    return status;
+}
+
+void eck_plan_free(eck_plan *plan)
+{
+    if (!plan) return;
+    for (int64_t i = 0; i < plan->count; i++)
+        ecki_free(plan->choices[i].layer);
+    ecki_free(plan->choices);
+    ecki_free(plan);
+}
+
+eck_status eck_plan_frontier(eck_frontier_row *rows, int64_t count, const eck_model *model,
+                             const eck_analysis *analysis, const eck_store_options *options,
+                             eck_error *err)
+{
+    eck_status status = ECK_OK;
+    static const double keeps[] = { 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1 };
+    enum { KEEPS = sizeof keeps / sizeof *keeps };
+    eck_plan *plan = NULL;
+
+    ECK_REQUIRE(count >= 1 && count <= KEEPS, ECK_E_RANGE, -1, "%lld rows: 1 to %d are allowed",
+                (long long)count, KEEPS);
+    for (int64_t i = 0; i < count; i++) {
+        eck_budget budget = ECK_BUDGET_INIT;
+        budget.keep = keeps[i];
+        budget.allow_dense = true;
+        ECK_TRY(eck_plan_optimize(&plan, model, analysis, &budget, options, err));
+        rows[i] = (eck_frontier_row){ keeps[i],          plan->factored, plan->parameters_after,
+                                      plan->bytes_after, plan->error,    plan->mean,
+                                      plan->worst };
+        eck_plan_free(plan);
+        plan = NULL;
+    }
+done:
+    eck_plan_free(plan);
+    return status;
+}
