@@ -268,6 +268,7 @@ def _decode(text: str | bytes, file: str) -> Any:
     if len(text) > TEXT_MAX:
         raise FormatError(f"the manifest of {file!r} has {len(text)} bytes, {TEXT_MAX} are allowed")
     try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
         return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except RecursionError:
         raise FormatError(f"the manifest of {file!r} is nested too deep") from None

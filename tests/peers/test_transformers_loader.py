@@ -5,7 +5,6 @@ import copy
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -162,12 +161,13 @@ def test_output_is_that_of_the_products(make, tmp_path):
     assert sum(value.numel() for value in model.parameters()) < sum(value.numel() for value in reference.parameters())
 
 
+@pytest.mark.parametrize("way", ["made", "moved"])
 @pytest.mark.parametrize("make", MAKERS)
-def test_torch_load_fills_a_model_made_on_the_meta_device(make, tmp_path):
+def test_torch_load_fills_a_model_on_the_meta_device(make, way, tmp_path):
     factored(make, tmp_path / "out")
-    torch.manual_seed(0)
-    with torch.device("meta"):
+    with torch.device("meta" if way == "made" else "cpu"):
         model = make()
+    model.to("meta")
     assert eckart.torch.load(model, tmp_path / "out") is model
     assert not any(value.is_meta for value in (*model.parameters(), *model.buffers()))
     assert difference(model.eval(), eckart.transformers.from_pretrained(tmp_path / "out")) == 0
@@ -203,40 +203,47 @@ def test_saved_in_shards(tmp_path):
 STOCK = """
 import sys
 import transformers
-assert "eckart" not in sys.modules
 try:
     import eckart
 except ImportError:
     pass
 else:
     sys.exit("eckart can be imported here: the test proves nothing")
-for cls in (getattr(transformers, sys.argv[2]), transformers.AutoModel):
-    try:
-        cls.from_pretrained(sys.argv[1])
-    except Exception as error:
-        print(f"{cls.__name__}: {type(error).__name__}: {error}")
-    else:
-        sys.exit(f"{cls.__name__} loaded a factored directory")
+for pair in sys.argv[1:]:
+    directory, architecture = pair.split("::")
+    for name in (architecture, "AutoModel"):
+        try:
+            getattr(transformers, name).from_pretrained(directory)
+        except Exception as error:
+            print(f"{directory} {name}: refused: {type(error).__name__}: {error}")
+        else:
+            print(f"{directory} {name}: loaded")
 """
 
 
-def stock_loader(directory, architecture):
+def stock_loader(directory, *pairs):
+    """What transformers without our package says of each `directory::architecture`, two lines each."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = [sys.executable, "-c", STOCK, str(directory), architecture]
-    return subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True)
+    command = [sys.executable, "-c", STOCK, *pairs]
+    result = subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    print(result.stdout)
+    lines = [line for line in result.stdout.splitlines() if ": refused: " in line or line.endswith(": loaded")]
+    assert len(lines) == 2 * len(pairs)
+    return lines
 
 
-@pytest.mark.parametrize("make", [gpt2, bert, llama])
-def test_stock_transformers_raises(make, tmp_path):
-    reference, _ = factored(make, tmp_path / "out")
-    eckart.transformers.from_pretrained(tmp_path / "out").save_pretrained(tmp_path / "again")
-    for directory in ("out", "again"):
-        result = stock_loader(tmp_path / directory, type(reference).__name__)
-        assert result.returncode == 0, result.stderr
-        print(result.stdout)
-    shutil.rmtree(tmp_path / "out")
-    reference.save_pretrained(tmp_path / "out")  # the same test on a dense directory must fail
-    assert "loaded a factored directory" in stock_loader(tmp_path / "out", type(reference).__name__).stderr
+def test_stock_transformers_raises(tmp_path):
+    pairs = []
+    for make in (gpt2, bert, llama):
+        name = make.__name__
+        reference, _ = factored(make, tmp_path / f"{name}-out")
+        eckart.transformers.from_pretrained(tmp_path / f"{name}-out").save_pretrained(tmp_path / f"{name}-again")
+        pairs += [f"{name}-{form}::{type(reference).__name__}" for form in ("out", "again")]
+    reference.save_pretrained(tmp_path / "dense")  # the same question about a dense directory has the other answer
+    *ours, dense, dense_auto = stock_loader(tmp_path, *pairs, f"dense::{type(reference).__name__}")
+    assert all(": refused: " in line and "no file named" in line for line in ours)
+    assert dense.endswith(": loaded") and dense_auto.endswith(": loaded")
 
 
 def test_does_not_save_beside_stock_weights(tmp_path):
@@ -481,4 +488,3 @@ if command() is not None:
             [command(), "verify", "in", "again"], cwd=tmp_path, capture_output=True, text=True
         )
         assert result.returncode == 0, result.stderr
-        assert stock_loader(tmp_path / "out", type(dense).__name__).returncode == 0

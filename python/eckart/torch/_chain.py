@@ -178,10 +178,13 @@ class Chain(nn.Module):
 
 
 def _run(stage: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
-    """One stage on an input that may have another type than the weights."""
+    """One stage on an input that may have another floating point type than the weights."""
     assert stage is not None
     weight = stage.weight
-    if x.dtype == weight.dtype or not x.is_floating_point() or torch.is_autocast_enabled(x.device.type):
+    if not isinstance(weight, torch.Tensor) or weight.dtype == x.dtype:
+        return stage(x)  # type: ignore[no-any-return]
+    both_float = weight.is_floating_point() and x.is_floating_point()  # others: a lookup, a quantised stage
+    if not both_float or torch.is_autocast_enabled(x.device.type):
         return stage(x)  # type: ignore[no-any-return]
     wide = torch.promote_types(x.dtype, weight.dtype)
     widened = {name: value.to(wide) for name, value in stage.named_parameters(recurse=False)}

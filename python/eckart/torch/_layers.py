@@ -173,7 +173,7 @@ class LowRankLinear(Chain):
 
     def _expanded(self, name: str) -> None:
         if self.form != "expanded":
-            raise RangeError(f"{name} belongs to the expanded form: this layer is compact, with first and last")
+            raise AttributeError(f"{name} belongs to the expanded form: this layer is compact, with first and last")
 
     @property
     def U(self) -> torch.Tensor:

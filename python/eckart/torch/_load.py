@@ -104,6 +104,8 @@ def install(
     untie   asked with the keys of one parameter that the file stores with different numbers: True separates them
     """
     plan = make_plan(module, checkpoint, rename)
+    if plan.missing and _tie_again(module):
+        plan = make_plan(module, checkpoint, rename)
     plan.unexpected = [key for key in plan.unexpected if not ignore(key)]
     if plan.wrong or (strict and (plan.missing or plan.unexpected)):
         raise MismatchError(_complaint(plan))
@@ -119,6 +121,32 @@ def install(
         module._apply(lambda value: value if value.is_meta else value.to(device))
     module.eckart_source = dict(checkpoint.manifest.source)  # type: ignore[assignment]  # for save()
     return module
+
+
+def _transformers_models(module: nn.Module) -> list[Any]:
+    """The outermost transformers models in a module; looked for only if transformers has been imported."""
+    transformers: Any = sys.modules.get("transformers")
+    if transformers is None:
+        return []
+    found: list[Any] = []
+
+    def look(child: nn.Module) -> None:
+        if isinstance(child, transformers.PreTrainedModel):
+            found.append(child)
+        else:
+            for grandchild in child.children():
+                look(grandchild)
+
+    look(module)
+    return found
+
+
+def _tie_again(module: nn.Module) -> bool:
+    """Moving to "meta" makes two parameters of a tied one; transformers models know which belong together."""
+    models = _transformers_models(module)
+    for model in models:
+        model.tie_weights()
+    return bool(models)
 
 
 def make_plan(module: nn.Module, checkpoint: Checkpoint, rename: Callable[[str], str]) -> Plan:
@@ -301,11 +329,19 @@ def _swap(plan: Plan) -> nn.Module:
 
 def _fresh_buffers(plan: Plan, strict: bool) -> list[tuple[Slot, torch.Tensor]]:
     """Values for buffers that no file holds and that are on the meta device: they can be had where the module knows
-    how to make itself again (transformers models do)."""
+    how to make itself again, as transformers models do."""
+    empty = {id(slot.value): slot for slot in _non_persistent(plan.module) if slot.value.is_meta}
     fresh: list[tuple[Slot, torch.Tensor]] = []
-    lost: list[str] = []
-    _collect_fresh(plan.module, "", fresh, lost)
-    if lost and strict:
+    for model in _transformers_models(plan.module) if empty else []:
+        with parameters_on_meta():
+            twin = type(model)(model.config)
+        values = {slot.key: slot.value for slot in _non_persistent(twin)}
+        for slot in _non_persistent(model):
+            if slot.value.is_meta and slot.key in values:
+                fresh.append((slot, values[slot.key]))
+                empty.pop(id(slot.value), None)
+    if empty and strict:
+        lost = [slot.key for slot in empty.values()]
         raise MismatchError(
             f"buffers {', '.join(map(repr, lost[:_SHOWN_MAX]))} are on the meta device and in no file: "
             "build the module under eckart.torch.parameters_on_meta()"
@@ -313,29 +349,10 @@ def _fresh_buffers(plan: Plan, strict: bool) -> list[tuple[Slot, torch.Tensor]]:
     return fresh
 
 
-def _collect_fresh(
-    module: nn.Module, prefix: str, fresh: list[tuple[Slot, torch.Tensor]], lost: list[str]
-) -> None:
-    empty = [slot for slot in _non_persistent(module, prefix) if slot.value.is_meta]
-    if not empty:
-        return
-    transformers: Any = sys.modules.get("transformers")
-    if transformers is not None and isinstance(module, transformers.PreTrainedModel):
-        with parameters_on_meta():
-            twin = type(module)(module.config)
-        values = {slot.key: slot.value for slot in _non_persistent(twin, prefix)}
-        fresh += [(slot, values[slot.key]) for slot in empty if slot.key in values]
-        lost += [slot.key for slot in empty if slot.key not in values]
-        return
-    lost += [slot.key for slot in empty if slot.owner is module]
-    for name, child in module._modules.items():
-        if child is not None:
-            _collect_fresh(child, f"{prefix}{name}.", fresh, lost)
-
-
-def _non_persistent(module: nn.Module, prefix: str) -> Iterator[Slot]:
+def _non_persistent(module: nn.Module) -> Iterator[Slot]:
+    """Buffers that are no part of the state."""
     for path, owner in module.named_modules():
         for name in sorted(owner._non_persistent_buffers_set):
             value = owner._buffers.get(name)
             if value is not None:
-                yield Slot(f"{prefix}{path}{'.' if path else ''}{name}", owner, name, value)
+                yield Slot(f"{path}.{name}" if path else name, owner, name, value)
