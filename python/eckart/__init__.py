@@ -5,15 +5,7 @@
 """
 
 from .checkpoint import Checkpoint, Tensor
-from .errors import (
-    Error,
-    ExistsError,
-    FormatError,
-    MismatchError,
-    RangeError,
-    ShapeError,
-    UnsupportedError,
-)
+from .errors import Error, ExistsError, FormatError, MismatchError, RangeError, ShapeError, UnsupportedError
 from .manifest import Manifest, Module, Stage
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Exceptions: one per status of the C library that Python code can meet, and one for a module that a file does not fit."""
+"""Exceptions: one per status of the C library that can be met here, and one for a module that a file does not fit."""
 
 from __future__ import annotations
 

@@ -235,7 +235,8 @@ def stage_flow(stage: Stage, shape: Sequence[int], spatial: int) -> Flow:
     wanted = {"linear": 2, "lookup": 2, "scale": 1}.get(stage.kind, 2 + spatial)
     if len(shape) != wanted or min(shape) < 1:
         raise ShapeError(
-            f"tensor {stage.weight!r} has shape {list(shape)}: a {stage.kind} stage has {wanted} dimensions of 1 or more"
+            f"tensor {stage.weight!r} has shape {list(shape)}: "
+            f"a {stage.kind} stage has {wanted} dimensions of 1 or more"
         )
     if stage.kind == "linear":
         return Flow(shape[1], shape[0])
@@ -244,7 +245,9 @@ def stage_flow(stage: Stage, shape: Sequence[int], spatial: int) -> Flow:
     if stage.kind == "scale":
         return Flow(shape[0], shape[0], (1,) * spatial)
     if shape[0] % stage.groups != 0:
-        raise ShapeError(f"tensor {stage.weight!r} has shape {list(shape)}: {shape[0]} is no multiple of {stage.groups}")
+        raise ShapeError(
+            f"tensor {stage.weight!r} has shape {list(shape)}: {shape[0]} is no multiple of {stage.groups}"
+        )
     wide = shape[1] * stage.groups
     if stage.kind == "conv":
         return Flow(wide, shape[0], tuple(shape[2:]))

@@ -8,19 +8,17 @@ loader mistakes for a dense model.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from torch import nn
 
 from .checkpoint import Checkpoint
-from .errors import FormatError, MismatchError, UnsupportedError
+from .errors import FormatError, UnsupportedError
 from .torch._load import install, walk
 from .torch._meta import parameters_on_meta
 from .torch._save import SHARD_BYTES, save
@@ -68,12 +66,12 @@ class FactoredModel:
 
 def _factored_class(dense: type[Any]) -> type[Any]:
     """The transformers class with our save_pretrained; it keeps the name by which other code knows it."""
-    members = {"_dense_class": dense, "__module__": dense.__module__, "__doc__": dense.__doc__}
+    members: dict[str, Any] = {"_dense_class": dense, "__module__": dense.__module__, "__doc__": dense.__doc__}
     return type(dense.__name__, (FactoredModel, dense), members)
 
 
 def _empty(dense: type[Any]) -> Any:
-    cls = _factored_class(dense)
+    cls: Any = _factored_class(dense)
     return cls.__new__(cls)
 
 
@@ -98,9 +96,10 @@ def from_pretrained(
     the tensors, FormatError if the directory is not ours, UnsupportedError if it cannot be loaded this way.
     """
     directory = Path(directory)
-    dtype, device = kwargs.pop("torch_dtype", dtype), kwargs.pop("device_map", device)
-    if isinstance(device, dict) or device in ("auto", "balanced", "balanced_low_0", "sequential"):
-        raise UnsupportedError(f"device is {device!r}: load to one device, then use accelerate.dispatch_model")
+    dtype = kwargs.pop("torch_dtype", dtype)
+    home = _device(kwargs.pop("device_map", device))
+    if not directory.is_dir():
+        raise FormatError(f"{str(directory)!r} is no directory: a factored model on disk is needed, no name of a hub")
     checkpoint = Checkpoint.open(directory)
     if config is None:
         config, kwargs = transformers.AutoConfig.from_pretrained(
@@ -115,7 +114,7 @@ def from_pretrained(
     install(
         model,
         checkpoint,
-        device=device,
+        device=home,
         dtype=_dtype(dtype),
         rename=names.rename,
         ignore=_ignored(model),
@@ -126,6 +125,13 @@ def from_pretrained(
         model.generation_config = transformers.GenerationConfig.from_pretrained(directory)
     model.config.name_or_path = model.name_or_path = str(directory)
     return model.eval()
+
+
+def _device(device: Any) -> torch.device | None:
+    """One device; what would spread a model over several is refused."""
+    if isinstance(device, dict) or device in ("auto", "balanced", "balanced_low_0", "sequential"):
+        raise UnsupportedError(f"device is {device!r}: load to one device, then use accelerate.dispatch_model")
+    return None if device is None else torch.device(device)
 
 
 def _model_class(config: Any, directory: Path, trust_remote_code: bool) -> type[Any]:
@@ -210,9 +216,7 @@ class _Names:
         return found, any(converter(found) != found for converter in self._converters)
 
 
-def _stock_transforms(
-    model: Any,
-) -> tuple[list[Callable[[str], str]], list[Callable[[str], str]]]:
+def _stock_transforms(model: Any) -> tuple[list[Callable[[str], str]], list[Callable[[str], str]]]:
     """The tables by which this release of transformers renames (and merges) tensors; none in older ones."""
     try:
         from transformers.conversion_mapping import get_model_conversion_mapping

@@ -3,7 +3,6 @@ loaders are held against."""
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from safetensors.numpy import save_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python"
-sys.path.insert(0, str(PACKAGE))
 
 
 def svd_pair(matrix, rank):

@@ -1,9 +1,5 @@
-"""`eckart.torch` against torch itself: chains from files made with numpy against dense layers, the layers against the
-weights they came from, and every way a file and a module can fail to fit.
-
-Rounding bound used throughout: a sum of n products in float32 is off by at most n u sum |a b|, u = 2^-24, so a chain of
-stages with n_i terms is off by at most (sum n_i + one per bias) u times the chain of absolute values at |x|.
-"""
+"""`eckart.torch.load` against torch itself: chains from files made with numpy against dense layers, and every way a
+file and a module can fail to fit."""
 
 import copy
 import json
@@ -12,58 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import eckart
+import eckart.torch
 import factored_files
 import numpy as np
 import pytest
 import torch
-from factored_files import FactoredFile, svd_pair
+from eckart.torch import Chain, DepthwiseSeparableConv, LowRankConv1d, LowRankConv2d, LowRankConv3d, LowRankLinear
+from factored_files import FactoredFile
+from rounding import U32, assert_within, rounding_bound
 from torch import nn
 
-import eckart
-import eckart.torch
-from eckart.torch import (
-    Chain,
-    DepthwiseSeparableConv,
-    LowRankConv1d,
-    LowRankConv2d,
-    LowRankConv3d,
-    LowRankEmbedding,
-    LowRankLinear,
-    Scale,
-)
-
-U32 = 2.0**-24
 random = np.random.default_rng(20)
 
 
 def normal(*shape):
     return random.standard_normal(shape).astype(np.float32)
-
-
-def terms(stage):
-    """Products added up in one output of a stage."""
-    if isinstance(stage, (Scale, nn.Embedding)):
-        return 1
-    if isinstance(stage, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
-        return stage.weight.shape[0] // stage.groups * stage.weight[0, 0].numel()
-    return stage.weight[0].numel()
-
-
-def rounding_bound(chain, x):
-    """See the top of the file."""
-    absolute = copy.deepcopy(chain).double()
-    with torch.no_grad():
-        for value in absolute.parameters():
-            value.abs_()
-        y = absolute(x.abs().double() if x.is_floating_point() else x)
-    return sum(terms(stage) + 1 for stage in chain) * U32 * y
-
-
-def assert_within(measured, allowed, what=""):
-    """Elementwise; prints the worst pair."""
-    ratio = (measured / allowed.clamp_min(1e-300)).max().item()
-    print(f"{what} worst {measured.max().item():.2e}, {ratio:.3f} of the bound")
-    assert ratio <= 1
 
 
 def assert_same_function(chain, dense64, x):
@@ -107,7 +67,9 @@ def chain_file(module, kind, stages, **more):
 
 
 def test_importing_eckart_imports_no_torch():
-    code = "import sys, eckart; sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'eckart.torch')))"
+    code = (
+        "import sys, eckart; sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'eckart.torch')))"
+    )
     environment = {**os.environ, "PYTHONPATH": str(factored_files.PACKAGE)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
@@ -169,22 +131,27 @@ def four_stages(inputs=6, outputs=7, ranks=(4, 5, 3), kernel=(3, 5)):
     """A tensor-train convolution, 1x1, Kx1, 1xK, 1x1, and its dense kernel by the definition, in float64."""
     a, b, c = ranks
     w = [normal(a, inputs, 1, 1), normal(b, a, kernel[0], 1), normal(c, b, 1, kernel[1]), normal(outputs, c, 1, 1)]
-    exact = np.einsum("oc,cbx,bay,ai->oiyx", *(
-        part.astype(float) for part in (w[3][:, :, 0, 0], w[2][:, :, 0], w[1][:, :, :, 0], w[0][:, :, 0, 0])
-    ))
+    exact = np.einsum(
+        "oc,cbx,bay,ai->oiyx",
+        *(part.astype(float) for part in (w[3][:, :, 0, 0], w[2][:, :, 0], w[1][:, :, :, 0], w[0][:, :, 0, 0])),
+    )
     return [(weight, "conv", 1) for weight in w], exact
 
 
-@pytest.mark.parametrize("options", [
-    {},
-    {"stride": 2, "padding": (1, 2)},
-    {"stride": (1, 3), "padding": (2, 0), "dilation": (2, 1)},
-    {"padding": (1, 2), "padding_mode": "reflect"},
-    {"padding": (2, 1), "padding_mode": "circular", "bias": False},
-    {"padding": (1, 2), "padding_mode": "replicate", "stride": 2},
-    {"padding": "same", "dilation": 2},
-    {"padding": "valid"},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stride": 2, "padding": (1, 2)},
+        {"stride": (1, 3), "padding": (2, 0), "dilation": (2, 1)},
+        {"padding": (1, 2), "padding_mode": "reflect"},
+        {"padding": (2, 1), "padding_mode": "circular", "bias": False},
+        {"padding": (1, 2), "padding_mode": "replicate", "stride": 2},
+        {"padding": "same", "dilation": 2},
+        {"padding": "valid"},
+    ],
+    ids=str,
+)
 def test_four_stage_convolution(tmp_path, options):
     module = nn.Conv2d(6, 7, (3, 5), **options)
     stages, exact = four_stages()
@@ -193,18 +160,30 @@ def test_four_stage_convolution(tmp_path, options):
     assert [name for name, _ in chain.named_parameters()][:4] == [f"{i}.weight" for i in range(4)]
     assert_same_function(chain, double_with(module, exact), torch.from_numpy(normal(2, 6, 13, 14)))
     error = (chain.reconstruct_weight().double() - torch.from_numpy(exact)).abs()
-    inner = torch.from_numpy(np.einsum("oc,cbx,bay,ai->oiyx", *(
-        abs(part).astype(float) for part in (stages[3][0][:, :, 0, 0], stages[2][0][:, :, 0],
-                                             stages[1][0][:, :, :, 0], stages[0][0][:, :, 0, 0]))))
+    inner = torch.from_numpy(
+        np.einsum(
+            "oc,cbx,bay,ai->oiyx",
+            *(
+                abs(part).astype(float)
+                for part in (
+                    stages[3][0][:, :, 0, 0],
+                    stages[2][0][:, :, 0],
+                    stages[1][0][:, :, :, 0],
+                    stages[0][0][:, :, 0, 0],
+                )
+            ),
+        )
+    )
     assert_within(error, (4 + 5 + 3 + 3) * U32 * inner, "weight:")
 
 
 def test_cp_convolution_has_grouped_inner_stages(tmp_path):
     module = nn.Conv2d(6, 7, 3, stride=2, padding=1)
     w = [normal(5, 6, 1, 1), normal(5, 1, 3, 1), normal(5, 1, 1, 3), normal(7, 5, 1, 1)]
-    exact = np.einsum("or,rx,ry,ri->oiyx", *(
-        part.astype(float) for part in (w[3][:, :, 0, 0], w[2][:, 0, 0], w[1][:, 0, :, 0], w[0][:, :, 0, 0])
-    ))
+    exact = np.einsum(
+        "or,rx,ry,ri->oiyx",
+        *(part.astype(float) for part in (w[3][:, :, 0, 0], w[2][:, 0, 0], w[1][:, 0, :, 0], w[0][:, :, 0, 0])),
+    )
     stages = [(weight, "conv", groups) for weight, groups in zip(w, (1, 5, 5, 1))]
     chain = loaded(tmp_path, module, chain_file(module, "conv", stages, method="cp"))
     assert_same_function(chain, double_with(module, exact), torch.from_numpy(normal(2, 6, 9, 9)))
@@ -212,7 +191,9 @@ def test_cp_convolution_has_grouped_inner_stages(tmp_path):
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_channel_svd(tmp_path, dimensions):
-    conv, low_rank = [(nn.Conv1d, LowRankConv1d), (nn.Conv2d, LowRankConv2d), (nn.Conv3d, LowRankConv3d)][dimensions - 1]
+    conv, low_rank = [(nn.Conv1d, LowRankConv1d), (nn.Conv2d, LowRankConv2d), (nn.Conv3d, LowRankConv3d)][
+        dimensions - 1
+    ]
     module = conv(4, 6, 3, stride=2, padding=1)
     kernel = (3,) * dimensions
     first, last = normal(5, 4, *kernel), normal(6, 5, *(1,) * dimensions)
@@ -226,30 +207,45 @@ def test_channel_svd(tmp_path, dimensions):
 def test_grouped_convolution_stays_grouped(tmp_path):
     module = nn.Conv2d(6, 8, 3, groups=2, padding=1)
     first, last = normal(4, 3, 3, 3), normal(8, 2, 1, 1)  # two groups: 3 -> 2 -> 4 channels each
-    exact = np.concatenate([
-        (last[4 * g : 4 * g + 4].reshape(4, 2).astype(float) @ first[2 * g : 2 * g + 2].reshape(2, -1)).reshape(4, 3, 3, 3)
-        for g in range(2)
-    ])
+    exact = np.concatenate(
+        [
+            (last[4 * g : 4 * g + 4].reshape(4, 2).astype(float) @ first[2 * g : 2 * g + 2].reshape(2, -1)).reshape(
+                4, 3, 3, 3
+            )
+            for g in range(2)
+        ]
+    )
     chain = loaded(tmp_path, module, chain_file(module, "conv", [(first, "conv", 2), (last, "conv", 2)]))
     assert_same_function(chain, double_with(module, exact), torch.from_numpy(normal(2, 6, 5, 5)))
     assert (chain.weight.double() - torch.from_numpy(exact)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("options", [
-    {},
-    {"stride": 2, "padding": 1, "output_padding": 1},
-    {"stride": (3, 1), "dilation": (1, 2), "padding": (0, 1)},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"stride": 2, "padding": 1, "output_padding": 1}, {"stride": (3, 1), "dilation": (1, 2), "padding": (0, 1)}],
+    ids=str,
+)
 @pytest.mark.parametrize("groups", [1, 2])
 def test_transposed_convolution(tmp_path, options, groups):
     module = nn.ConvTranspose2d(6, 8, 3, groups=groups, **options)
     g, r = groups, 4
-    before, middle, after = normal(r, 6 // g, 1, 1), normal(r, 4 // g, 3, 3), normal(8, 4 // g, 1, 1)
-    exact = np.concatenate([
-        np.einsum("ri,rsyx,os->ioyx", *(part.astype(float) for part in (
-            before.reshape(g, r // g, 6 // g)[i], middle.reshape(g, r // g, 4 // g, 3, 3)[i],
-            after.reshape(g, 8 // g, 4 // g)[i]))) for i in range(g)
-    ])
+    before, middle, after = (normal(r, 6 // g, 1, 1), normal(r, 4 // g, 3, 3), normal(8, 4 // g, 1, 1))
+    exact = np.concatenate(
+        [
+            np.einsum(
+                "ri,rsyx,os->ioyx",
+                *(
+                    part.astype(float)
+                    for part in (
+                        before.reshape(g, r // g, 6 // g)[i],
+                        middle.reshape(g, r // g, 4 // g, 3, 3)[i],
+                        after.reshape(g, 8 // g, 4 // g)[i],
+                    )
+                ),
+            )
+            for i in range(g)
+        ]
+    )
     stages = [(before, "conv", g), (middle, "conv_transpose", g), (after, "conv", g)]
     file = chain_file(module, "conv_transpose", stages, method="tucker2", ranks=[4, 4])
     chain = loaded(tmp_path, module, file)
@@ -292,7 +288,9 @@ def test_uneven_same_padding(tmp_path, mode):
     w = normal(4, 3, 2, 1), normal(5, 4, 1, 4)
     exact = np.einsum("ocx,ciy->oiyx", w[1][:, :, 0].astype(float), w[0][:, :, :, 0].astype(float))
     file = chain_file(module, "conv", [(weight, "conv", 1) for weight in w], method="spatial")
-    assert_same_function(loaded(tmp_path, module, file), double_with(module, exact), torch.from_numpy(normal(2, 3, 6, 6)))
+    assert_same_function(
+        loaded(tmp_path, module, file), double_with(module, exact), torch.from_numpy(normal(2, 3, 6, 6))
+    )
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -429,13 +427,20 @@ def test_the_dense_weight_beside_its_factors_is_left_over(tmp_path):
         eckart.torch.load(small_model(), file.write(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda: nn.Conv1d(13, 9, 1), "module '0' is a Conv1d, the file has a Linear there"),
-    (lambda: nn.Linear(13, 8), r"module '0' has a weight of shape \[8, 13\]"),
-    (lambda: nn.Linear(13, 9, bias=False), "module '0' has no bias, the file has one there"),
-    (lambda: nn.Bilinear(3, 3, 9), "module '0' is a Bilinear"),
-    (lambda: type("Odd", (nn.Linear,), {"forward": lambda self, x: x})(13, 9), "module '0' is a Odd, which does more"),
-], ids=range(5))
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda: nn.Conv1d(13, 9, 1), "module '0' is a Conv1d, the file has a Linear there"),
+        (lambda: nn.Linear(13, 8), r"module '0' has a weight of shape \[8, 13\]"),
+        (lambda: nn.Linear(13, 9, bias=False), "module '0' has no bias, the file has one there"),
+        (lambda: nn.Bilinear(3, 3, 9), "module '0' is a Bilinear"),
+        (
+            lambda: type("Odd", (nn.Linear,), {"forward": lambda self, x: x})(13, 9),
+            "module '0' is a Odd, which does more",
+        ),
+    ],
+    ids=range(5),
+)
 def test_a_module_that_is_not_the_dense_layer(tmp_path, change, message):
     path = small_file().write(tmp_path / "out")
     model = small_model()
@@ -591,15 +596,19 @@ def test_broken_manifest(tmp_path, change, message, form):
     assert type(model[0]) is nn.Linear
 
 
-@pytest.mark.parametrize("text, message", [
-    ("{", "is not JSON"),
-    ("[" * 200_000, "nested too deep|is not JSON"),
-    ('{"format":"eckart-factored","format":"eckart-factored"}', "lists 'format' twice"),
-    ('{"format":"eckart-factored","version":1,"modules":{"0":{},"0":{}}}', "lists '0' twice"),
-    ('{"format":"eckart-factored","version":1,"modules":{},"x":NaN}', "NaN"),
-    ("[]", "is list, not an object"),
-    ("\ufeff{}", "is not JSON"),
-], ids=range(7))
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{", "is not JSON"),
+        ("[" * 200_000, "nested too deep|is not JSON"),
+        ('{"format":"eckart-factored","format":"eckart-factored"}', "lists 'format' twice"),
+        ('{"format":"eckart-factored","version":1,"modules":{"0":{},"0":{}}}', "lists '0' twice"),
+        ('{"format":"eckart-factored","version":1,"modules":{},"x":NaN}', "NaN"),
+        ("[]", "is list, not an object"),
+        ("\ufeff{}", "is not JSON"),
+    ],
+    ids=range(7),
+)
 def test_broken_text(tmp_path, text, message):
     with pytest.raises(eckart.FormatError, match=message):
         eckart.torch.load(small_model(), small_file().write(tmp_path / "out", text))
@@ -639,15 +648,22 @@ def test_files_that_are_not_there_or_not_ours(tmp_path):
         eckart.torch.load(model, tmp_path / "short.safetensors")
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda path, index: index["weight_map"].update({"2.bias": "../out.safetensors"}), "not a plain file name"),
-    (lambda path, index: index["weight_map"].update({"2.bias": ".hidden.safetensors"}), "not a plain file name"),
-    (lambda path, index: index["weight_map"].update({"2.bios": "eckart-00001-of-00002.safetensors"}), "'2.bios' is not in"),
-    (lambda path, index: index["weight_map"].pop("2.bias"), "'2.bias' is in .* the index has it in None"),
-    (lambda path, index: index.pop("weight_map"), "no weight_map"),
-    (lambda path, index: (path / "eckart-00002-of-00002.safetensors").unlink(), "no such file|eckart-00002"),
-    (lambda path, index: (path / "eckart.safetensors").write_bytes(b""), "holds both"),
-], ids=range(7))
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda path, index: index["weight_map"].update({"2.bias": "../out.safetensors"}), "not a plain file name"),
+        (lambda path, index: index["weight_map"].update({"2.bias": ".hidden.safetensors"}), "not a plain file name"),
+        (
+            lambda path, index: index["weight_map"].update({"2.bios": "eckart-00001-of-00002.safetensors"}),
+            "'2.bios' is not in",
+        ),
+        (lambda path, index: index["weight_map"].pop("2.bias"), "'2.bias' is in .* the index has it in None"),
+        (lambda path, index: index.pop("weight_map"), "no weight_map"),
+        (lambda path, index: (path / "eckart-00002-of-00002.safetensors").unlink(), "no such file|eckart-00002"),
+        (lambda path, index: (path / "eckart.safetensors").write_bytes(b""), "holds both"),
+    ],
+    ids=range(7),
+)
 def test_broken_shards(tmp_path, change, message):
     path = small_file().write(tmp_path / "out", shards=2)
     index_file = path / "eckart.safetensors.index.json"
@@ -656,283 +672,6 @@ def test_broken_shards(tmp_path, change, message):
     index_file.write_text(json.dumps(index))
     with pytest.raises((eckart.FormatError, FileNotFoundError), match=message):
         eckart.torch.load(small_model(), path)
-
-
-# ---- the layers
-
-
-def singular_values(weight):
-    return np.linalg.svd(weight.detach().double().numpy(), compute_uv=False)
-
-
-@pytest.mark.parametrize("form", ["compact", "expanded"])
-@pytest.mark.parametrize("shape", [(9, 13), (13, 9), (12, 12), (1, 7)])
-def test_low_rank_linear_is_the_best_of_its_rank(form, shape):
-    torch.manual_seed(3)
-    weight = torch.randn(shape)
-    values = singular_values(weight)
-    for rank in {1, (min(shape) + 1) // 2, min(shape)}:
-        layer = LowRankLinear.from_weight(weight, rank=rank, form=form)
-        tail = np.sqrt((values[rank:] ** 2).sum())
-        measured = (layer.reconstruct_weight().double() - weight.double()).norm().item()
-        # both factors rounded, (rank + 3) u |U| S |V^T| entry by entry; sqrt(rank) bounds || |U| S |V^T| || / ||W||
-        allowed = np.hypot(tail, (rank + 3) * U32 * np.sqrt(rank) * np.linalg.norm(values)) * (1 + 1e-6)
-        print(f"rank {rank}: error {measured:.3e}, allowed {allowed:.3e}")
-        assert measured <= allowed
-        assert layer.compression_ratio == weight.numel() / (rank * (sum(shape) + (form == "expanded")))
-    if form == "expanded":
-        exact = torch.from_numpy(values[: layer.rank])
-        assert ((layer.S.double() - exact).abs() <= U32 * exact + 1e-12).all()
-        product = layer.U @ torch.diag(layer.S) @ layer.V.T
-        assert torch.allclose(product, layer.reconstruct_weight(), atol=1e-5)
-
-
-def test_rules_for_the_rank():
-    left, right = (torch.linalg.qr(torch.randn(40, 40, dtype=torch.float64))[0] for _ in range(2))
-    values = 0.7 ** torch.arange(40, dtype=torch.float64)
-    weight = left @ torch.diag(values) @ right
-    squares = values.square()
-    for target in (0.3, 0.1, 0.01, 1e-4):
-        rank = LowRankLinear.from_weight(weight, error=target).rank
-        tails = [(squares[k:].sum() / squares.sum()).sqrt().item() for k in (rank - 1, rank)]
-        assert tails[1] <= target < tails[0]
-        rank = LowRankLinear.from_weight(weight, energy=1 - target).rank
-        kept = [(squares[:k].sum() / squares.sum()).item() for k in (rank - 1, rank)]
-        assert kept[0] < 1 - target <= kept[1]
-    for wrong in ({}, {"rank": 3, "error": 0.1}, {"rank": 0}, {"rank": 41}, {"energy": 0.0}, {"energy": 1.5}, {"error": 1.0}):
-        with pytest.raises(eckart.RangeError):
-            LowRankLinear.from_weight(weight, **wrong)
-    with pytest.raises(eckart.RangeError, match="NaN"):
-        LowRankLinear.from_weight(torch.full((3, 3), float("nan")), rank=1)
-    with pytest.raises(eckart.ShapeError):
-        LowRankLinear.from_weight(torch.zeros(3), rank=1)
-    assert LowRankLinear.from_weight(torch.zeros(4, 5), error=0.1).rank == 1
-
-
-def test_textbook_ratio():
-    with torch.device("meta"):
-        assert LowRankLinear(4096, 4096, 64).compression_ratio == 32
-
-
-@pytest.mark.parametrize("make, variance", [
-    (lambda: LowRankLinear(300, 200, 50), 1 / 900),
-    (lambda: LowRankLinear(300, 200, 50, form="expanded"), 1 / 900),
-    (lambda: LowRankConv2d(30, 40, 3, 24), 1 / 810),
-    (lambda: LowRankConv2d(30, 40, 3, 24, groups=2), 1 / 405),
-    (lambda: LowRankConv1d(30, 40, 5, 24), 1 / 450),
-    (lambda: LowRankConv3d(10, 20, 3, 12), 1 / 810),
-    (lambda: DepthwiseSeparableConv(30, 40, 3, terms=4), 1 / 810),
-    (lambda: DepthwiseSeparableConv(30, 40, 3, terms=4, groups=5), 1 / 162),
-    (lambda: LowRankEmbedding(400, 60, 30), 1.0),
-], ids=range(9))
-def test_products_start_with_the_variance_of_torch(make, variance):
-    """The variance of nn's own initialisation, by the definition and by torch's own layer. A sample variance of a
-    product strays mostly by its factors: each has at least 90 independent entries behind any entry's row or column,
-    and the mean over 40 draws of a relative deviation below 1 strays by less than 5 / sqrt(40 * 90) = 0.083."""
-    torch.manual_seed(4)
-    measured = np.mean([make().reconstruct_weight().var(unbiased=False).item() for _ in range(40)])
-    print(f"variance {measured / variance:.4f} of torch's, 1 +- 0.083 allowed")
-    assert abs(measured / variance - 1) <= 0.083
-    assert make().bias is None or make().bias.abs().max() <= np.sqrt(3 * variance)
-
-
-@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}, {"groups": 2, "padding": "same"},
-                                     {"dilation": 2, "padding": 3, "padding_mode": "reflect", "bias": False}], ids=str)
-def test_convolutions_from_a_layer(options):
-    torch.manual_seed(5)
-    conv = nn.Conv2d(6, 8, 3, **options)
-    x = torch.randn(2, 6, 9, 9)
-    exact = copy.deepcopy(conv).double()
-    for layer in (LowRankConv2d.from_conv2d(conv, rank=8), DepthwiseSeparableConv.from_conv2d(conv, 9),
-                  LowRankConv2d.from_conv2d(conv, error=0.0)):
-        with torch.no_grad():
-            # the factors' own rounding, one per factor, is no more than that of two further products
-            assert_within((layer(x).double() - exact(x.double())).abs(), 2 * rounding_bound(layer, x))
-        assert torch.allclose(layer.weight, conv.weight, atol=1e-5)
-    matrix = conv.weight.reshape(conv.groups, 8 // conv.groups, -1)
-    values = np.concatenate([singular_values(block) for block in matrix])
-    half = LowRankConv2d.from_conv2d(conv, rank=4)
-    tails = np.concatenate([singular_values(block)[4 // conv.groups :] for block in matrix])
-    measured = (half.reconstruct_weight() - conv.weight).norm().item()
-    assert abs(measured - np.linalg.norm(tails)) <= 20 * U32 * np.linalg.norm(values)
-
-
-def test_depthwise_terms_are_the_best_of_each_channel():
-    torch.manual_seed(6)
-    conv = nn.Conv2d(5, 7, 3)
-    for terms_ in (1, 3, 9):
-        layer = DepthwiseSeparableConv.from_conv2d(conv, terms_)
-        tails = [singular_values(conv.weight[:, i].reshape(7, 9))[terms_:] for i in range(5)]
-        wanted = np.linalg.norm(np.concatenate(tails))
-        measured = (layer.reconstruct_weight() - conv.weight).norm().item()
-        assert abs(measured - wanted) <= 20 * U32 * conv.weight.norm().item()
-    assert DepthwiseSeparableConv(5, 7, 3, terms=2)[0].groups == 5
-    with pytest.raises(eckart.RangeError):
-        DepthwiseSeparableConv(5, 7, 3, terms=10)
-
-
-def test_embedding_from_a_layer():
-    torch.manual_seed(7)
-    table = nn.Embedding(20, 6, padding_idx=0)
-    layer = LowRankEmbedding.from_embedding(table, rank=6)
-    assert torch.allclose(layer(torch.arange(20)), table(torch.arange(20)), atol=1e-5)
-    assert layer.padding_idx == 0 and layer.compression_ratio == 120 / (6 * 26)
-    half = LowRankEmbedding.from_embedding(table, rank=3)
-    wanted = np.linalg.norm(singular_values(table.weight)[3:])
-    assert abs((half.reconstruct_weight() - table.weight).norm().item() - wanted) <= 20 * U32 * table.weight.norm().item()
-
-
-def layers_to_train():
-    conv = {"padding": 1}
-    return {
-        "compact": (LowRankLinear(12, 8, 3), torch.randn(40, 12)),
-        "expanded": (LowRankLinear(12, 8, 3, form="expanded"), torch.randn(40, 12)),
-        "conv": (LowRankConv2d(4, 6, 3, 3, **conv), torch.randn(4, 4, 6, 6)),
-        "depthwise": (DepthwiseSeparableConv(4, 6, 3, 2, **conv), torch.randn(4, 4, 6, 6)),
-        "embedding": (LowRankEmbedding(20, 8, 3), torch.arange(20)),
-    }
-
-
-@pytest.mark.parametrize("name", ["compact", "expanded", "conv", "depthwise", "embedding"])
-def test_one_training_step_lowers_the_loss(name):
-    torch.manual_seed(8)
-    layer, x = layers_to_train()[name]
-    target = torch.randn_like(layer(x))
-    optimiser = torch.optim.SGD(layer.parameters(), lr=0.05)
-    before = nn.functional.mse_loss(layer(x), target)
-    before.backward()
-    assert all(value.grad.abs().max() > 0 for value in layer.parameters())
-    optimiser.step()
-    after = nn.functional.mse_loss(layer(x), target)
-    print(f"{name}: loss {before.item():.4f} -> {after.item():.4f}")
-    assert after < before
-
-
-# ---- the weight of a chain
-
-
-def test_weight_answers_at_once_and_is_multiplied_out_when_used(monkeypatch):
-    layer = LowRankLinear(13, 9, 4, dtype=torch.bfloat16)
-    counted = []
-    original = Chain.reconstruct_weight
-    monkeypatch.setattr(Chain, "reconstruct_weight", lambda self: counted.append(1) or original(self))
-    weight = layer.weight
-    assert isinstance(weight, torch.Tensor) and weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
-    assert weight.shape == (9, 13) and weight.ndim == 2 and weight.size(1) == 13 and weight.requires_grad
-    assert weight.is_floating_point() and weight.numel() == 117 and not weight.is_meta and not counted
-    product = (layer.last.float() @ layer.first.float()).bfloat16()
-    assert torch.equal(weight, product) and len(counted) == 1
-    assert type(weight + 0) is torch.Tensor and type(weight.detach()) is torch.Tensor
-    assert weight[2, 3] == product[2, 3] and "tensor" in repr(weight)
-    assert np.array_equal(weight.detach().float().numpy(), product.detach().float().numpy())
-
-
-def test_gradients_flow_through_the_weight():
-    layer = LowRankLinear(13, 9, 4, bias=False)
-    x, target = torch.randn(5, 13), torch.randn(5, 9)
-    nn.functional.mse_loss(nn.functional.linear(x, layer.weight), target).backward()
-    through_weight = [value.grad.clone() for value in layer.parameters()]
-    layer.zero_grad()
-    nn.functional.mse_loss(layer(x), target).backward()
-    for one, other in zip(through_weight, (value.grad for value in layer.parameters())):
-        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
-    with torch.no_grad():
-        assert not layer.weight.requires_grad
-
-
-def test_parents_that_read_the_weight():
-    """nn.MultiheadAttention and nn.TransformerEncoderLayer never call their layers, they take the weights."""
-    torch.manual_seed(9)
-    for parent, names in ((nn.MultiheadAttention(16, 2, batch_first=True), ["out_proj"]),
-                          (nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), ["linear1", "linear2"])):
-        for training in (True, False):
-            dense = copy.deepcopy(parent).train(training)
-            for module in dense.modules():
-                if isinstance(module, (nn.Dropout, nn.MultiheadAttention)):
-                    setattr(module, "p" if isinstance(module, nn.Dropout) else "dropout", 0.0)
-            ours = copy.deepcopy(dense)
-            for name in names:
-                setattr(ours, name, LowRankLinear.from_linear(getattr(ours, name), rank=16).train(training))
-            x = torch.randn(2, 5, 16)
-            args = (x, x, x) if isinstance(parent, nn.MultiheadAttention) else (x,)
-            one, other = ours(*args), dense(*args)
-            if isinstance(one, tuple):
-                one, other = one[0], other[0]
-            assert torch.allclose(one, other, atol=1e-5)
-
-
-def test_the_chain_lives_with_torch_tools():
-    torch.manual_seed(10)
-    model = nn.Sequential(LowRankLinear(12, 10, 3), nn.ReLU(), LowRankLinear(10, 4, 2, form="expanded")).eval()
-    x = torch.randn(3, 12)
-    wanted = model(x)
-    assert torch.equal(copy.deepcopy(model)(x), wanted)
-    assert torch.equal(torch.compile(model, backend="eager", fullgraph=True)(x), wanted)
-    assert torch.equal(torch.jit.trace(model, x)(x), wanted)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert model(x).dtype == torch.bfloat16
-    other = nn.Sequential(LowRankLinear(12, 10, 3), nn.ReLU(), LowRankLinear(10, 4, 2, form="expanded")).eval()
-    other.load_state_dict(model.state_dict())
-    assert torch.equal(other(x), wanted)
-
-
-def test_chains_refuse_stages_that_do_not_fit():
-    linear = nn.Linear(3, 4, bias=False)
-    with pytest.raises(eckart.RangeError, match="bias"):
-        Chain([nn.Linear(3, 4), nn.Linear(4, 5)])
-    with pytest.raises(eckart.ShapeError):
-        Chain([linear], shape=(3, 4))
-    with pytest.raises(eckart.RangeError, match="kind"):
-        Chain([linear], kind="lstm")
-    with pytest.raises(eckart.RangeError):
-        Chain([])
-
-
-# ---- writing
-
-
-@pytest.mark.parametrize("form", ["out", "out.safetensors"])
-def test_saved_layers_load_again(tmp_path, form):
-    torch.manual_seed(12)
-    dense = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(8, 6, 3), nn.Flatten(), nn.Linear(6 * 4 * 4, 10))
-    model = copy.deepcopy(dense)
-    model[0] = LowRankConv2d.from_conv2d(dense[0], rank=4)
-    model[1] = DepthwiseSeparableConv.from_conv2d(dense[1], 3)
-    model[3] = LowRankLinear.from_linear(dense[3], energy=0.8, form="expanded")
-    eckart.torch.save(model, tmp_path / form, source={"name": "made here", "files": {}})
-    again = eckart.torch.load(copy.deepcopy(dense).to("meta"), tmp_path / form)
-    x = torch.randn(2, 4, 6, 6)
-    assert torch.equal(again(x), model(x))
-    assert [type(module) for module in again] == [type(module) for module in model]
-    checkpoint = eckart.Checkpoint.open(tmp_path / form)
-    assert checkpoint.manifest.source["name"] == "made here"
-    assert {record.method for record in checkpoint.manifest.modules.values()} == {"svd", "depthwise"}
-    assert all(record.error is None for record in checkpoint.manifest.modules.values())
-    eckart.torch.save(again, tmp_path / form)  # over the file it came from
-    assert eckart.Checkpoint.open(tmp_path / form).manifest == checkpoint.manifest
-
-
-def test_saving_what_cannot_be_saved(tmp_path):
-    with pytest.raises(eckart.RangeError, match="no factored layer"):
-        eckart.torch.save(small_model(), tmp_path / "out")
-    with pytest.raises(eckart.RangeError, match="'0.0.weight' is on the meta device"):
-        eckart.torch.save(nn.Sequential(LowRankLinear(5, 4, 2)).to("meta"), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
-    model = nn.Sequential(LowRankLinear(5, 4, 2))
-    eckart.torch.save(model, tmp_path / "out.safetensors")
-    before = (tmp_path / "out.safetensors").read_bytes()
-
-    def fail(*args):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError):
-        eckart.torch.save(model, tmp_path / "out.safetensors")
-    assert (tmp_path / "out.safetensors").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["out.safetensors"]
 
 
 # ---- what the command writes
@@ -953,8 +692,10 @@ if command() is not None:
         dense = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.Flatten(), nn.Linear(16 * 16, 64), nn.Linear(64, 10))
         save_file(dense.state_dict(), tmp_path / "in.safetensors", {"format": "pt"})
         options = ["--rank", "5", "--min-size", "512"]
-        for step in (["compress", "in.safetensors", "-o", "out.safetensors", *options],
-                     ["restore", "out.safetensors", "-o", "restored.safetensors"]):
+        for step in (
+            ["compress", "in.safetensors", "-o", "out.safetensors", *options],
+            ["restore", "out.safetensors", "-o", "restored.safetensors"],
+        ):
             result = subprocess.run([command(), *step], cwd=tmp_path, capture_output=True, text=True)
             assert result.returncode == 0, result.stderr
         model = eckart.torch.load(copy.deepcopy(dense).to("meta"), tmp_path / "out.safetensors")

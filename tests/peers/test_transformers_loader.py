@@ -9,16 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import eckart
+import eckart.torch
+import eckart.transformers
 import factored_files
 import numpy as np
 import pytest
 import torch
 import transformers
 from factored_files import FactoredFile
-
-import eckart
-import eckart.torch
-import eckart.transformers
 
 transformers.logging.set_verbosity_error()
 
@@ -103,8 +102,11 @@ def factored(make, directory):
         kind = kind_of(module)
         if kind is None or f"{name}.weight" not in file.tensors or "shared" in name:
             continue
-        if any(module.weight is other for key, other in model.named_parameters(remove_duplicate=False)
-               if key != f"{name}.weight"):
+        if any(
+            module.weight is other
+            for key, other in model.named_parameters(remove_duplicate=False)
+            if key != f"{name}.weight"
+        ):
             continue
         product = file.svd(name, kind, max(1, min(module.weight.shape[:2]) // 2))
         module.weight.data = torch.from_numpy(product.copy())
@@ -266,7 +268,7 @@ def test_generates_as_the_products_do(make, tmp_path):
 
 
 def test_generation_config_comes_along(tmp_path):
-    reference, _ = factored(gpt2, tmp_path / "out")
+    factored(gpt2, tmp_path / "out")
     transformers.GenerationConfig(max_new_tokens=7, eos_token_id=2).save_pretrained(tmp_path / "out")
     model = eckart.transformers.from_pretrained(tmp_path / "out")
     assert model.generation_config.max_new_tokens == 7
@@ -309,8 +311,13 @@ def test_trains_and_saves_under_the_trainer(tmp_path):
     ids = torch.randint(3, VOCABULARY, (8, 9))
     rows = [{"input_ids": row, "labels": torch.tensor(i % 2)} for i, row in enumerate(ids)]
     arguments = transformers.TrainingArguments(
-        str(tmp_path / "run"), num_train_epochs=1, per_device_train_batch_size=4, report_to=[], disable_tqdm=True,
-        use_cpu=True, save_strategy="no",
+        str(tmp_path / "run"),
+        num_train_epochs=1,
+        per_device_train_batch_size=4,
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=True,
+        save_strategy="no",
     )
     trainer = transformers.Trainer(model, arguments, train_dataset=rows)
     trainer.train()
@@ -339,7 +346,7 @@ def test_moves_copies_and_pickles(make, tmp_path):
 
 
 def test_dtype_is_kept_as_stored_or_as_asked(tmp_path):
-    reference, file = factored(llama, tmp_path / "out")
+    factored(llama, tmp_path / "out")
     model = eckart.transformers.from_pretrained(tmp_path / "out", dtype="bfloat16")
     assert {value.dtype for value in model.parameters()} == {torch.bfloat16}
     mixed = eckart.transformers.from_pretrained(tmp_path / "out")
@@ -394,7 +401,7 @@ def test_old_norm_names(tmp_path):
 
 
 def test_tied_output_by_the_file_whatever_the_config_says(tmp_path):
-    reference, file = factored(llama, tmp_path / "out")
+    _, file = factored(llama, tmp_path / "out")
     head = file.tensors.pop("lm_head.0.weight"), file.tensors.pop("lm_head.1.weight")
     del file.modules["lm_head"]
     file.write(tmp_path / "out")
@@ -438,10 +445,12 @@ def test_refuses_what_it_cannot_load(tmp_path):
     reference.save_pretrained(tmp_path / "dense")
     with pytest.raises(eckart.FormatError, match="eckart.json"):
         eckart.transformers.from_pretrained(tmp_path / "dense")
+    with pytest.raises(eckart.FormatError, match="'gpt2' is no directory"):
+        eckart.transformers.from_pretrained("gpt2")
 
 
 def test_code_in_the_directory_is_never_run_unasked(tmp_path):
-    _, file = factored(bert, tmp_path / "out")
+    factored(bert, tmp_path / "out")
     (tmp_path / "out" / "modeling_own.py").write_text(
         "import pathlib, transformers\n"
         f"pathlib.Path({str(tmp_path / 'ran')!r}).write_text('yes')\n"
@@ -484,7 +493,5 @@ if command() is not None:
         print(f"{make.__name__}: difference {measured:.2e}, allowed {allowed:.2e}")
         assert measured <= allowed
         model.save_pretrained(tmp_path / "again")
-        result = subprocess.run(
-            [command(), "verify", "in", "again"], cwd=tmp_path, capture_output=True, text=True
-        )
+        result = subprocess.run([command(), "verify", "in", "again"], cwd=tmp_path, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr

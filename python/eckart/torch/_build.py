@@ -17,7 +17,14 @@ from ..checkpoint import Tensor
 from ..errors import MismatchError, UnsupportedError
 from ..manifest import Module, stage_flow
 from ._chain import CONV_TRANSPOSES, CONVS, Chain, Scale
-from ._layers import DepthwiseSeparableConv, LowRankConv1d, LowRankConv2d, LowRankConv3d, LowRankEmbedding, LowRankLinear
+from ._layers import (
+    DepthwiseSeparableConv,
+    LowRankConv1d,
+    LowRankConv2d,
+    LowRankConv3d,
+    LowRankEmbedding,
+    LowRankLinear,
+)
 
 TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 DTYPE_NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}
@@ -110,9 +117,7 @@ def _check_groups(old: Any, record: Module, groups: int) -> None:
         )
 
 
-def _stage(
-    old: Any, record: Module, index: int, tensor: Tensor, movement: Mapping[str, Any], bias: bool
-) -> nn.Module:
+def _stage(old: Any, record: Module, index: int, tensor: Tensor, movement: Mapping[str, Any], bias: bool) -> nn.Module:
     """Stage `index` on the meta device."""
     stage, dimensions = record.stages[index], len(record.shape) - 2
     if tensor.dtype not in TORCH_DTYPES:

@@ -22,11 +22,7 @@ from ._product import Product
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CONV_TRANSPOSES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_FULL_CONVOLUTION = (
-    functional.conv_transpose1d,
-    functional.conv_transpose2d,
-    functional.conv_transpose3d,
-)
+_FULL_CONVOLUTION = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)
 
 
 @dataclass(frozen=True)
@@ -73,11 +69,7 @@ class Chain(nn.Module):
     origin: Origin | None = None
 
     def __init__(
-        self,
-        stages: Sequence[nn.Module],
-        kind: str = "linear",
-        shape: Sequence[int] | None = None,
-        method: str = "svd",
+        self, stages: Sequence[nn.Module], kind: str = "linear", shape: Sequence[int] | None = None, method: str = "svd"
     ) -> None:
         super().__init__()
         if kind not in KINDS:
@@ -115,22 +107,22 @@ class Chain(nn.Module):
     def __len__(self) -> int:
         return len(self._modules)
 
-    def __iter__(self) -> Iterator[nn.Module]:
-        return iter(self.children_in_order())
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.stages)
 
     def __getitem__(self, index: int) -> Any:
-        return self.children_in_order()[index]
+        return self.stages[index]
 
-    def children_in_order(self) -> list[nn.Module]:
-        """The stages; one that is used twice is listed twice."""
-        return [stage for stage in self._modules.values() if stage is not None]
+    @property
+    def stages(self) -> list[Any]:
+        """In the order data flows."""
+        return list(self._modules.values())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for stage in self._modules.values():
+        for stage in self.stages:
             x = _run(stage, x)
-        if "output_like" in self._buffers:
-            x = x.to(self.output_like.dtype)
-        return x
+        like = self._buffers.get("output_like")
+        return x if like is None else x.to(like.dtype)
 
     @property
     def bias(self) -> torch.Tensor | None:
@@ -177,9 +169,8 @@ class Chain(nn.Module):
         return f"{self.kind} {list(self.shape)}, ranks=[{ranks}], {self.compression_ratio:.3g}x smaller"
 
 
-def _run(stage: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
+def _run(stage: Any, x: torch.Tensor) -> torch.Tensor:
     """One stage on an input that may have another floating point type than the weights."""
-    assert stage is not None
     weight = stage.weight
     if not isinstance(weight, torch.Tensor) or weight.dtype == x.dtype:
         return stage(x)  # type: ignore[no-any-return]
@@ -267,8 +258,10 @@ def _response(parts: Sequence[_Part]) -> torch.Tensor:
     elif issubclass(first.kind, nn.Linear):
         response = first.weight.T
     else:
-        inputs = first.weight.shape[0] if issubclass(first.kind, CONV_TRANSPOSES) else first.weight.shape[1] * first.groups
-        response, rest = torch.eye(inputs, dtype=first.weight.dtype, device=first.weight.device), list(parts)
+        inputs = (
+            first.weight.shape[0] if issubclass(first.kind, CONV_TRANSPOSES) else first.weight.shape[1] * first.groups
+        )
+        response, rest = (torch.eye(inputs, dtype=first.weight.dtype, device=first.weight.device), list(parts))
         if first.groups == 1:  # the pulse would only copy the weight
             response, rest = _as_transposed(first), rest[1:]
     for part in rest:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +17,6 @@ from ..errors import RangeError, ShapeError
 from ._chain import CONVS, Chain, Scale
 
 Device = torch.device | str | None
-Self = TypeVar("Self", bound="Chain")
 
 
 def choose_rank(
@@ -56,9 +55,7 @@ def _svd(
     return left[:, :k], values[:k], right[:k]
 
 
-def _balanced(
-    left: torch.Tensor, values: torch.Tensor, right: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _balanced(left: torch.Tensor, values: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(first, last) with the roots of the singular values in both: smallest range, safest in 16 bits."""
     root = values.sqrt()
     return root[:, None] * right, left * root
@@ -130,9 +127,7 @@ class LowRankLinear(Chain):
         if weight.ndim != 2:
             raise ShapeError(f"weight has shape {list(weight.shape)}: 2 dimensions are needed")
         left, values, right = _svd(weight, rank, energy, error)
-        layer = cls(
-            weight.shape[1], weight.shape[0], len(values), bias is not None, form, weight.device, weight.dtype
-        )
+        layer = cls(weight.shape[1], weight.shape[0], len(values), bias is not None, form, weight.device, weight.dtype)
         first, last = _balanced(left, values, right) if form == "compact" else (right, left)
         _assign(layer[0], "weight", first)
         _assign(layer[-1], "weight", last)
@@ -216,25 +211,20 @@ class LowRankEmbedding(Chain):
         if not 1 <= rank <= min(num_embeddings, embedding_dim):
             raise RangeError(f"rank is {rank}: 1 to {min(num_embeddings, embedding_dim)} are allowed")
         lookup = nn.Embedding(num_embeddings, rank, padding_idx, device=device, dtype=dtype)
-        super().__init__(
-            [lookup, nn.Linear(rank, embedding_dim, bias=False, device=device, dtype=dtype)], "embedding"
-        )
+        super().__init__([lookup, nn.Linear(rank, embedding_dim, bias=False, device=device, dtype=dtype)], "embedding")
         nn.init.normal_(self[1].weight, std=1 / math.sqrt(rank))
 
     @classmethod
     def from_embedding(
-        cls,
-        embedding: nn.Embedding,
-        rank: int | None = None,
-        energy: float | None = None,
-        error: float | None = None,
+        cls, embedding: nn.Embedding, rank: int | None = None, energy: float | None = None, error: float | None = None
     ) -> LowRankEmbedding:
         """The best table of its rank; rules as LowRankLinear.from_weight()."""
         if embedding.max_norm is not None:
             raise RangeError("an embedding with max_norm is not linear")
         weight = embedding.weight
         first, last = _balanced(*_svd(weight.T, rank, energy, error))
-        layer = cls(*weight.shape, len(first), embedding.padding_idx, weight.device, weight.dtype)
+        rows, columns = weight.shape
+        layer = cls(rows, columns, len(first), embedding.padding_idx, weight.device, weight.dtype)
         _assign(layer[0], "weight", first.T)
         _assign(layer[1], "weight", last)
         return layer
@@ -294,15 +284,13 @@ class _LowRankConv(Chain):
         device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        conv = CONVS[self.dimensions - 1]
+        conv: Any = CONVS[self.dimensions - 1]
         kernel = _tuple(kernel_size, self.dimensions)
         most = min(out_channels, in_channels // groups * math.prod(kernel) * groups)
         if not 1 <= rank <= most or rank % groups != 0:
             raise RangeError(f"rank is {rank}: multiples of {groups} up to {most} are allowed")
         where: dict[str, Any] = {"device": device, "dtype": dtype}
-        first = conv(
-            in_channels, rank, kernel, stride, padding, dilation, groups, False, padding_mode, **where
-        )  # type: ignore[arg-type]
+        first = conv(in_channels, rank, kernel, stride, padding, dilation, groups, False, padding_mode, **where)
         last = conv(rank, out_channels, 1, groups=groups, bias=bias, **where)
         super().__init__([first, last], "conv", (out_channels, in_channels // groups, *kernel))
         self.reset_parameters()
@@ -316,9 +304,7 @@ class _LowRankConv(Chain):
             _uniform(self.bias, 1 / (3 * fan))
 
     @classmethod
-    def _from_conv(
-        cls: type[Any], conv: Any, rank: int | None, energy: float | None, error: float | None
-    ) -> Any:
+    def _from_conv(cls: type[Any], conv: Any, rank: int | None, energy: float | None, error: float | None) -> Any:
         if not isinstance(conv, CONVS[cls.dimensions - 1]):
             raise RangeError(f"a {type(conv).__name__} is no {cls.dimensions}-d convolution")
         weight, groups = conv.weight.detach(), conv.groups
@@ -430,13 +416,12 @@ class DepthwiseSeparableConv(Chain):
             raise RangeError(f"terms is {terms}: 1 to {math.prod(kernel)} are allowed")
         where: dict[str, Any] = {"device": device, "dtype": dtype}
         wide = terms * in_channels
-        depthwise = nn.Conv2d(
+        conv: Any = nn.Conv2d
+        depthwise = conv(
             in_channels, wide, kernel, stride, padding, dilation, in_channels, False, padding_mode, **where
-        )  # type: ignore[arg-type]
-        pointwise = nn.Conv2d(wide, out_channels, 1, groups=groups, bias=bias, **where)
-        super().__init__(
-            [depthwise, pointwise], "conv", (out_channels, in_channels // groups, *kernel), "depthwise"
         )
+        pointwise = conv(wide, out_channels, 1, groups=groups, bias=bias, **where)
+        super().__init__([depthwise, pointwise], "conv", (out_channels, in_channels // groups, *kernel), "depthwise")
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -118,7 +118,9 @@ def install(
     for slot, value in fresh:
         slot.fill(value)
     if device is not None:
-        module._apply(lambda value: value if value.is_meta else value.to(device))
+        module._apply(  # type: ignore[no-untyped-call]
+            lambda value: value if value.is_meta else value.to(device)
+        )
     module.eckart_source = dict(checkpoint.manifest.source)  # type: ignore[assignment]  # for save()
     return module
 

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 # What can be answered from shape, dtype and device alone.
 _ANSWERED_AT_ONCE = {
     torch.Tensor.dtype.__get__,  # type: ignore[attr-defined]
-    torch.Tensor.device.__get__,  # type: ignore[attr-defined]
+    torch.Tensor.device.__get__,
     torch.Tensor.shape.__get__,  # type: ignore[attr-defined]
     torch.Tensor.ndim.__get__,  # type: ignore[attr-defined]
     torch.Tensor.layout.__get__,  # type: ignore[attr-defined]
@@ -52,11 +52,11 @@ class Product(torch.Tensor):
         device: torch.device,
         requires_grad: bool,
     ) -> Product:
-        self = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        self = torch.Tensor._make_wrapper_subclass(
             cls, tuple(shape), dtype=dtype, device=device, requires_grad=requires_grad
         )
         self._multiply = multiply
-        return self  # type: ignore[no-any-return]
+        return self
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -76,7 +76,9 @@ class Product(torch.Tensor):
         return func(*args, **kwargs)
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         args, kwargs = tree_map(_multiplied, (args, kwargs or {}))
         return func(*args, **kwargs)
 

@@ -112,19 +112,19 @@ def _record(name: str, chain: Chain, names: Mapping[str, str], tensors: Mapping[
     bias = names[f"{prefix}{len(chain) - 1}.bias"] if chain.bias is not None else None
     first = tensors[stages[0].weight]
     if first.dtype not in DTYPE_NAMES:
-        raise UnsupportedError(f"{stages[0].weight!r} is {first.dtype}: {', '.join(DTYPE_NAMES.values())} can be written")
+        raise UnsupportedError(
+            f"{stages[0].weight!r} is {first.dtype}: {', '.join(DTYPE_NAMES.values())} can be written"
+        )
     origin = chain.origin
     dtype = DTYPE_NAMES[first.dtype] if origin is None else origin.record.dtype
-    record = Module(
-        name, chain.method, chain.kind, tuple(chain.shape), dtype, chain.ranks, stages, bias
-    )
+    record = Module(name, chain.method, chain.kind, tuple(chain.shape), dtype, chain.ranks, stages, bias)
     if origin is None:
         return record
-    extra = {"tied_to": origin.record.tied_to, "extra": origin.record.extra}
-    if _unchanged(chain, record, tensors):
-        promise = {"error": origin.record.error, "floor": origin.record.floor, "certificate": origin.record.certificate}
-        return replace(record, **promise, **extra)
-    return replace(record, **extra)
+    said = origin.record
+    record = replace(record, tied_to=said.tied_to, extra=said.extra)
+    if not _unchanged(chain, record, tensors):
+        return record
+    return replace(record, error=said.error, floor=said.floor, certificate=said.certificate)
 
 
 def _unchanged(chain: Chain, record: Module, tensors: Mapping[str, torch.Tensor]) -> bool:
