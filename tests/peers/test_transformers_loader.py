@@ -18,10 +18,10 @@ import pytest
 import torch
 import transformers
 from factored_files import FactoredFile
+from rounding import perturbation_bound
 
 transformers.logging.set_verbosity_error()
 
-EPS32 = 2.0**-23
 VOCABULARY = 96
 
 
@@ -127,22 +127,8 @@ def inputs(model, seed=5):
     return both
 
 
-def allowed_difference(model, reference, tries=16):
-    """How far float32 rounding can move the outputs: the largest change seen when every weight of the reference is
-    moved by one rounding, eps/2 relative, at random signs; times 8 for the roundings inside the products (each output
-    is a sum of two products of at most 40 terms, whose rounding grows as the root of that), and one eps floor."""
-    batch = inputs(reference)
-    worst = 0.0
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        exact = reference(**batch).logits
-        for _ in range(tries):
-            moved = copy.deepcopy(reference)
-            for value in moved.parameters():
-                sign = torch.randint(0, 2, value.shape, generator=generator) * 2.0 - 1
-                value.mul_(1 + EPS32 / 2 * sign)
-            worst = max(worst, (moved(**batch).logits - exact).abs().max().item())
-    return 8 * worst + EPS32 * exact.abs().max().item()
+def allowed_difference(reference):
+    return perturbation_bound(reference, lambda model: model(**inputs(model)).logits)
 
 
 def difference(one, other):
@@ -155,7 +141,7 @@ def test_output_is_that_of_the_products(make, tmp_path):
     reference, file = factored(make, tmp_path / "out")
     model = eckart.transformers.from_pretrained(tmp_path / "out")
     assert isinstance(model, type(reference)) and not model.training
-    measured, allowed = difference(model, reference), allowed_difference(model, reference)
+    measured, allowed = difference(model, reference), allowed_difference(reference)
     print(f"{make.__name__}: difference {measured:.2e}, allowed {allowed:.2e}")
     assert measured <= allowed
     chains = [name for name, module in model.named_modules() if isinstance(module, eckart.torch.Chain)]
@@ -376,7 +362,7 @@ def test_names_without_and_with_the_base_prefix(tmp_path):
     reference.config.architectures = ["GPT2LMHeadModel"]
     reference.config.save_pretrained(tmp_path / "out")
     model = eckart.transformers.from_pretrained(tmp_path / "out")
-    assert difference(model, reference) <= allowed_difference(model, reference)
+    assert difference(model, reference) <= allowed_difference(reference)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     (tmp_path / "out" / "config.json").write_text(json.dumps({**config, "architectures": ["GPT2Model"]}))
     model.save_pretrained(tmp_path / "long")
@@ -397,7 +383,7 @@ def test_old_norm_names(tmp_path):
     file.tensors["bert.embeddings.position_ids"] = np.arange(512)[None]
     file.write(tmp_path / "out")
     model = eckart.transformers.from_pretrained(tmp_path / "out")
-    assert difference(model, reference) <= allowed_difference(model, reference)
+    assert difference(model, reference) <= allowed_difference(reference)
 
 
 def test_tied_output_by_the_file_whatever_the_config_says(tmp_path):
@@ -489,7 +475,7 @@ if command() is not None:
         model = eckart.transformers.from_pretrained(tmp_path / "out")
         assert sum(isinstance(module, eckart.torch.Chain) for module in model.modules()) > 0
         restored = type(dense).from_pretrained(tmp_path / "restored").eval()
-        measured, allowed = difference(model, restored), allowed_difference(model, restored)
+        measured, allowed = difference(model, restored), allowed_difference(restored)
         print(f"{make.__name__}: difference {measured:.2e}, allowed {allowed:.2e}")
         assert measured <= allowed
         model.save_pretrained(tmp_path / "again")
