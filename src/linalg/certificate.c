@@ -41,7 +41,8 @@ typedef struct residual_job {
 
 static double add_lanes(const double *lane)
 {
-    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
+           ((lane[2] + lane[6]) + (lane[3] + lane[7]));
 }
 
 // Adds the squares of a and of a - b, n numbers, to a tile.
@@ -72,8 +73,9 @@ static eck_status residual_task(void *self, int64_t index, eck_error *err)
     const eck_panel tile = ecki_panel(a, ECK_DTYPE_F64, ecki_min(ECKI_PANEL_ROWS, info->rows - row),
                                       ecki_min(ECKI_PANEL_COLS, info->cols - col));
     tile_sums sums = { 0.0, 0.0 };
-    ECK_TRY(ecki_operator_block(a, d->a, row, col, tile, d->scale_a, err));
-    ECK_TRY(ecki_operator_block(b, d->b, row, col, tile, d->scale_b, err));
+    const eck_panel other = ecki_panel(b, ECK_DTYPE_F64, tile.rows, tile.cols);
+    ECK_TRY(ecki_operator_block(d->a, row, col, tile, d->scale_a, err));
+    ECK_TRY(ecki_operator_block(d->b, row, col, other, d->scale_b, err));
     for (int64_t i = 0; i < tile.rows; i++)
         add_row(&sums, a + i * tile.cols, b + i * tile.cols, tile.cols);
     job->sums[index] = sums;
@@ -82,8 +84,9 @@ done:
     return status;
 }
 
-// Relative error of the root of a sum of squares of a tiled matrix: one rounding for the square, the
-// longest chain of additions (lanes of a row, rows of a tile, tiles), half of all under the root.
+// Relative error of the root of a sum of squares of a tiled matrix: one rounding for the square,
+// the longest chain of additions (lanes of a row, rows of a tile, tiles), half of all under the
+// root.
 static double sum_error(const eck_operator_info *info, int64_t tiles)
 {
     const int64_t row = ecki_min(info->cols, ECKI_PANEL_COLS) / LANES + 5;
@@ -156,9 +159,9 @@ void ecki_certificate_fill(eck_certificate *out, const ecki_distance *distance)
     out->orthogonality = -1.0;
 }
 
-eck_status eck_certify(eck_certificate *out, const eck_operator *a, const eck_operator *approximation,
-                       eck_proof proof, double failure, uint64_t seed, const eck_context *context,
-                       eck_error *err)
+eck_status eck_certify(eck_certificate *out, const eck_operator *a,
+                       const eck_operator *approximation, eck_proof proof, double failure,
+                       uint64_t seed, const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_certificate certificate = { .proof = proof };
@@ -166,8 +169,9 @@ eck_status eck_certify(eck_certificate *out, const eck_operator *a, const eck_op
     ecki_distance distance;
     const eck_operator_info *const ai = &a->info, *const bi = &approximation->info;
     ECK_REQUIRE(ai->rows == bi->rows && ai->cols == bi->cols, ECK_E_SHAPE, -1,
-                "cannot compare '%s' [%lld,%lld] with '%s' [%lld,%lld]", ai->name, (long long)ai->rows,
-                (long long)ai->cols, bi->name, (long long)bi->rows, (long long)bi->cols);
+                "cannot compare '%s' [%lld,%lld] with '%s' [%lld,%lld]", ai->name,
+                (long long)ai->rows, (long long)ai->cols, bi->name, (long long)bi->rows,
+                (long long)bi->cols);
     ECK_REQUIRE(proof == ECK_PROOF_RESIDUAL || proof == ECK_PROOF_BOUND, ECK_E_RANGE, -1,
                 "proof '%s' needs a spectrum, not two operators", eck_proof_name(proof));
     ECK_TRY(eck_operator_scan(&scan, a, context, err));

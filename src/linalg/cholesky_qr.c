@@ -1,5 +1,5 @@
 // Algorithm C: with the Gram in F64 two rounds of Cholesky QR make any numerically independent
-// columns orthonormal to working accuracy (NUMERICS: Yamamoto et al. 2015). What it cannot do goes
+// columns orthonormal to working accuracy (Yamamoto et al. 2015). What it cannot do goes
 // to Householder reflectors, which never fail. Always true: finite in, finite and orthonormal out.
 #include <math.h>
 #include <string.h>
@@ -35,7 +35,8 @@ done:
     return status;
 }
 
-// One round: L of X^T X = L L^T into lower, X = X L^-T. good_out false: X is not independent enough.
+// One round: L of X^T X = L L^T into lower, X = X L^-T. good_out false: X is not independent
+// enough.
 static eck_status cholesky_round(double *x, int64_t m, int64_t k, double *lower, bool *good_out,
                                  eck_error *err)
 {

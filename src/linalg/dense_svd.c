@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "linalg/gemm.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "linalg/orthonormal.h"
 #include "linalg/svd_job.h"
 #include "tensor/codec.h"
@@ -88,15 +88,14 @@ static eck_status load_operator(void *self, double *a, eck_error *err)
     eck_status status = ECK_OK;
     double *rows = NULL;
     if (info->rows < info->cols)
-        return ecki_operator_block(a, source->a, 0, 0,
+        return ecki_operator_block(source->a, 0, 0,
                                    ecki_panel(a, ECK_DTYPE_F64, info->rows, info->cols),
                                    source->scale, err);
     ECK_ALLOC_RAW(rows, ROWS * info->cols);
     for (int64_t row = 0; row < info->rows; row += ROWS) {
         const int64_t count = ecki_min(ROWS, info->rows - row);
-        ECK_TRY(ecki_operator_block(rows, source->a, row, 0,
-                                    ecki_panel(rows, ECK_DTYPE_F64, count, info->cols),
-                                    source->scale, err));
+        const eck_panel strip = ecki_panel(rows, ECK_DTYPE_F64, count, info->cols);
+        ECK_TRY(ecki_operator_block(source->a, row, 0, strip, source->scale, err));
         for (int64_t j = 0; j < info->cols; j++)
             for (int64_t i = 0; i < count; i++)
                 a[j * info->rows + row + i] = rows[i * info->cols + j];
@@ -119,7 +118,8 @@ static eck_status load_triangle(void *self, double *a, eck_error *err)
 }
 
 // Room for the answer; u and vt only if wanted.
-static eck_status dense_alloc(ecki_dense_svd *svd, int64_t m, int64_t n, bool vectors, eck_error *err)
+static eck_status dense_alloc(ecki_dense_svd *svd, int64_t m, int64_t n, bool vectors,
+                              eck_error *err)
 {
     eck_status status = ECK_OK;
     int64_t count = 0;
@@ -207,23 +207,6 @@ done:
     return status;
 }
 
-// U = Q U_R, [m,k] column-major: u_r on top of zeros, then the reflectors.
-static eck_status apply_q(double **out, const ecki_dense_svd *small, double *q, const double *tau,
-                          int64_t m, int64_t k, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    double *u = NULL;
-    ECK_ALLOC(u, m * k);
-    for (int64_t j = 0; j < k; j++)
-        memcpy(u + j * m, small->u + j * small->m, (size_t)small->m * sizeof *u);
-    ECK_TRY(ecki_dormqr(u, m, k, q, small->n, tau, err));
-    *out = u;
-    u = NULL;
-done:
-    ecki_free(u);
-    return status;
-}
-
 // What one run holds besides the job.
 typedef struct dense_run {
     dense_source source;
@@ -232,6 +215,23 @@ typedef struct dense_run {
     double norm2;
     int64_t m, n;
 } dense_run;
+
+// U = Q U_R, [m,k] column-major: u_r on top of zeros, then the reflectors.
+static eck_status apply_q(double **out, const dense_run *run, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *u = NULL;
+    const ecki_reflectors q = { run->q, run->m, run->n, run->tau };
+    ECK_ALLOC(u, run->m * k);
+    for (int64_t j = 0; j < k; j++)
+        memcpy(u + j * run->m, run->svd.u + j * run->n, (size_t)run->n * sizeof *u);
+    ECK_TRY(ecki_dormqr(u, k, &q, err));
+    *out = u;
+    u = NULL;
+done:
+    ecki_free(u);
+    return status;
+}
 
 // ||scale A||^2 of the loaded matrix, column by column.
 static double loaded_norm2(const double *x, int64_t m, int64_t n)
@@ -258,7 +258,8 @@ static eck_status solve_by_qr(dense_run *run, ecki_svd_job *job, bool vectors, e
     run->source.r = run->q;
     run->source.ld = run->m;
     ECK_TRY(dense_alloc(&run->svd, run->n, run->n, vectors, err));
-    ECK_TRY(ecki_dense_solve(&run->svd, ECKI_DGESDD, &job->solver, load_triangle, &run->source, err));
+    ECK_TRY(
+        ecki_dense_solve(&run->svd, ECKI_DGESDD, &job->solver, load_triangle, &run->source, err));
 done:
     return status;
 }
@@ -269,7 +270,19 @@ static eck_status solve_whole(dense_run *run, ecki_svd_job *job, bool vectors, e
     ECK_TRY(dense_alloc(&run->svd, run->m, run->n, vectors, err));
     ECK_TRY(load_operator(&run->source, run->svd.a, err));
     run->norm2 = loaded_norm2(run->svd.a, run->m, run->n);
-    ECK_TRY(ecki_dense_solve(&run->svd, ECKI_DGESDD, &job->solver, load_operator, &run->source, err));
+    ECK_TRY(
+        ecki_dense_solve(&run->svd, ECKI_DGESDD, &job->solver, load_operator, &run->source, err));
+done:
+    return status;
+}
+
+// LAPACK promises vectors orthonormal to a multiple of n u; ours are so to 8 sqrt(k) u.
+static eck_status sharpen(double *x, int64_t m, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double off = 0.0;
+    ECK_TRY(ecki_orthogonality(&off, x, m, k, err));
+    if (off > 2.0 * sqrt((double)k) * 0x1p-53) ECK_TRY(ecki_orthonormalize(x, m, k, NULL, err));
 done:
     return status;
 }
@@ -279,8 +292,12 @@ static eck_status take_factors(ecki_svd_job *job, dense_run *run, eck_error *err
 {
     eck_status status = ECK_OK;
     double *lifted = NULL;
-    if (run->q) ECK_TRY(apply_q(&lifted, &run->svd, run->q, run->tau, run->m, job->rank, err));
+    if (run->q) ECK_TRY(apply_q(&lifted, run, job->rank, err));
     ECK_TRY(take_vectors(job, lifted ? lifted : run->svd.u, run->m, run->svd.vt, run->n, err));
+    if (job->options.store == ECK_DTYPE_F64) {
+        ECK_TRY(sharpen(job->u, job->a->info.rows, job->rank, err));
+        ECK_TRY(sharpen(job->v, job->a->info.cols, job->rank, err));
+    }
     ECK_TRY(take_values(job, run->svd.s, err));
 done:
     ecki_free(lifted);
@@ -306,7 +323,8 @@ eck_status ecki_svd_dense(eck_svd **out, ecki_svd_job *job, eck_error *err)
     eck_status status = ECK_OK;
     eck_spectrum *spectrum = NULL;
     const eck_operator_info *const info = &job->a->info;
-    dense_run run = { .m = ecki_max(info->rows, info->cols), .n = ecki_min(info->rows, info->cols) };
+    dense_run run = { .m = ecki_max(info->rows, info->cols),
+                      .n = ecki_min(info->rows, info->cols) };
     const bool vectors = ecki_wants_factors(&job->options);
     const int32_t threads = ecki_threads(job->context), saved = ecki_blas_enter(threads);
     job->one_thread = saved == 0 || threads == 1;

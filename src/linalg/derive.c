@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "linalg/gemm.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "linalg/pool.h"
 #include "tensor/codec.h"
 
@@ -90,7 +90,7 @@ static eck_status apply_task(void *self, int64_t index, eck_error *err)
     for (int64_t col = 0; col < cols; col += ECKI_PANEL_COLS) {
         const int64_t width = ecki_min(ECKI_PANEL_COLS, cols - col);
         const eck_panel tile = ecki_panel(buffer, ECK_DTYPE_F64, rows, width);
-        ECK_TRY(ecki_operator_block(buffer, job->a, row, col, tile, 1.0, err));
+        ECK_TRY(ecki_operator_block(job->a, row, col, tile, 1.0, err));
         const ecki_matrix x = { (const double *)job->in.data + col * job->in.ld, width,
                                 job->in.cols, job->in.ld, false };
         ECK_TRY(ecki_gemm(job->scale, ecki_matrix_panel(tile), x, col > 0 ? 1.0 : 0.0, out, err));
@@ -141,7 +141,7 @@ static eck_status apply_transpose_task(void *self, int64_t index, eck_error *err
     for (int64_t row = 0; row < rows; row += TRANSPOSE_ROWS) {
         const int64_t height = ecki_min(TRANSPOSE_ROWS, rows - row);
         const eck_panel tile = ecki_panel(buffer, ECK_DTYPE_F64, height, width);
-        ECK_TRY(ecki_operator_block(buffer, job->a, row, col, tile, 1.0, err));
+        ECK_TRY(ecki_operator_block(job->a, row, col, tile, 1.0, err));
         const ecki_matrix y = { (const double *)job->in.data + row * job->in.ld, height,
                                 job->in.cols, job->in.ld, false };
         ECK_TRY(ecki_gemm(job->scale, ecki_transposed(ecki_matrix_panel(tile)), y,
@@ -186,11 +186,12 @@ static eck_status gram_task(void *self, int64_t index, eck_error *err)
     double *const place = (double *)job->in.data + first * job->in.ld;
     const eck_panel shape = ecki_panel(place, ECK_DTYPE_F64, rows, job->in.cols);
     const bool by_rows = job->col_tiles == 0;
-    return ecki_operator_block(place, job->a, by_rows ? job->origin + first : first,
+    return ecki_operator_block(job->a, by_rows ? job->origin + first : first,
                                by_rows ? 0 : job->origin, shape, job->scale, err);
 }
 
-// out = scale^2 sum over panels P of P^T P (side right, P a panel of rows) or P P^T (left, of columns).
+// out = scale^2 sum over panels P of P^T P (side right, P a panel of rows) or P P^T (left, of
+// columns).
 eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, eck_panel out,
                             const eck_context *context, eck_error *err)
 {
@@ -201,7 +202,8 @@ eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, 
     const int64_t order = out.rows, length = right ? a->info.rows : a->info.cols;
     const int64_t width = ecki_min(ecki_gram_width(order), length);
     int64_t count = 0;
-    ECK_REQUIRE(ecki_mul(order, width, &count), ECK_E_NOMEM, -1, "not enough memory for a Gram panel");
+    ECK_REQUIRE(ecki_mul(order, width, &count), ECK_E_NOMEM, -1,
+                "not enough memory for a Gram panel");
     ECK_ALLOC_RAW(panel, count);
     if (length == 0) clear_panel(out);
     for (int64_t at = 0; at < length && order > 0; at += width) {
@@ -289,7 +291,7 @@ static eck_status scan_task(void *self, int64_t index, eck_error *err)
     const eck_panel tile =
         ecki_panel(buffer, ECK_DTYPE_F64, ecki_min(ECKI_PANEL_ROWS, info->rows - row),
                    ecki_min(ECKI_PANEL_COLS, info->cols - col));
-    const eck_status status = ecki_operator_block(buffer, job->a, row, col, tile, 1.0, err);
+    const eck_status status = ecki_operator_block(job->a, row, col, tile, 1.0, err);
     if (status == ECK_OK) {
         tile_scan scan = { 0.0, 0.0, 0, -1, 0 };
         scan.max = block_max(&scan, buffer, tile, row * info->cols + col, info->cols);
@@ -311,7 +313,8 @@ static eck_scan add_scans(const tile_scan *scans, int64_t count)
     for (int64_t i = 0; i < count; i++) {
         all.max = scans[i].max > all.max ? scans[i].max : all.max;
         all.nonfinite += scans[i].nonfinite;
-        if (scans[i].nonfinite && (all.first_nonfinite < 0 || scans[i].first_nonfinite < all.first_nonfinite))
+        if (scans[i].nonfinite &&
+            (all.first_nonfinite < 0 || scans[i].first_nonfinite < all.first_nonfinite))
             all.first_nonfinite = scans[i].first_nonfinite;
         if (scans[i].sum > 0.0 && scans[i].exponent > exponent) exponent = scans[i].exponent;
     }

@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "linalg/spectrum.h"
 #include "tensor/codec.h"
 
@@ -75,8 +75,8 @@ static double gram_chain(int64_t order, int64_t length)
 }
 
 // Bound of the absolute error of tails[k]^2, relative to the squared norm. The computed values are
-// those of G + E with ||E||_F <= (chain + 8 + sqrt n) u ||A||_F^2 (sums of the Gram; reduction), and
-// a sum of n - k of them moves by at most sqrt(n) ||E||_F.
+// those of G + E with ||E||_F <= (chain + 8 + sqrt n) u ||A||_F^2 (sums of the Gram; reduction),
+// and a sum of n - k of them moves by at most sqrt(n) ||E||_F.
 static double tail_error_of(int64_t order, int64_t length)
 {
     const double root = sqrt((double)order);
@@ -120,8 +120,9 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, double norm2_scaled)
     info->effective_rank = effective_rank(spectrum->values, n);
 }
 
-// Keeps the reflectors of a reduced [n,n] triangle, in place, and gives the rest of the memory back.
-static void pack_reflectors(eck_spectrum *spectrum, double *gram)
+// Keeps the reflectors of a reduced [n,n] triangle, in place, and gives the rest of the memory
+// back. Moved on success.
+static eck_status pack_reflectors(eck_spectrum *spectrum, double *gram, eck_error *err)
 {
     const int64_t n = spectrum->t.n;
     double *to = gram;
@@ -129,8 +130,11 @@ static void pack_reflectors(eck_spectrum *spectrum, double *gram)
         memmove(to, gram + c * n, (size_t)c * sizeof *gram);
         to += c;
     }
-    double *const shrunk = ecki_realloc(gram, ecki_max(n * (n - 1) / 2, 1), sizeof *gram);
-    spectrum->packed = shrunk ? shrunk : gram;
+    const int64_t count = ecki_max(n * (n - 1) / 2, 1);
+    double *const shrunk = ecki_realloc(gram, count, sizeof *gram);
+    if (!shrunk) return ecki_error_memory(err, ecki_bytes_of(count, sizeof *gram));
+    spectrum->packed = shrunk;
+    return ECK_OK;
 }
 
 // Values of the tridiagonal matrix, descending, clamped at 0, as singular values of A.
@@ -174,7 +178,7 @@ static eck_status reduce(eck_spectrum *spectrum, double **gram, eck_error *err)
     if (info == 0) goto done;
     if (spectrum->t.tau) {
         ECK_TRY(ecki_dsytrd(&spectrum->t, *gram, err));
-        pack_reflectors(spectrum, *gram);
+        ECK_TRY(pack_reflectors(spectrum, *gram, err));
         *gram = NULL;
         goto done;
     }

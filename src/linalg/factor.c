@@ -7,13 +7,15 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "linalg/gemm.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "linalg/orthonormal.h"
 #include "linalg/svd_job.h"
 #include "tensor/codec.h"
 
-// Below this share of s_1 the Gram's error, about 1e-16 s_1^2, is more than 1e-4 of a value's square.
+// Below this share of s_1 the Gram's error, about 1e-16 s_1^2, is more than 1e-4 of a value's
+// square.
 #define RESOLVED 0x1p-20
 
 void ecki_svd_job_clear(ecki_svd_job *job)
@@ -26,7 +28,8 @@ void ecki_svd_job_clear(ecki_svd_job *job)
 
 bool ecki_wants_factors(const eck_svd_options *options)
 {
-    return (options->want & (ECK_WANT_LEFT | ECK_WANT_RIGHT | ECK_WANT_COMPACT | ECK_WANT_FULL)) != 0;
+    return (options->want & (ECK_WANT_LEFT | ECK_WANT_RIGHT | ECK_WANT_COMPACT | ECK_WANT_FULL)) !=
+           0;
 }
 
 // sum of squares of a [m,k], row by row.
@@ -64,7 +67,8 @@ static eck_status near_and_far(ecki_svd_job *job, double *near, double **far, bo
     const double unit = 0.5 * eck_dtype_epsilon(job->options.store);
     const double scale = job->spectrum->scale;
     double off = 0.0;
-    ECK_TRY(ecki_spectrum_vectors(near, &job->solver, job->spectrum, k, thorough, job->context, err));
+    ECK_TRY(ecki_progress(job->context, "vectors", 0, 1, err));
+    ECK_TRY(ecki_spectrum_vectors(near, &job->solver, job->spectrum, k, thorough, err));
     ECK_TRY(ecki_orthogonality(&off, near, n, k, err));
     // Clusters can cost dstemr digits; F64 factors need every one of them.
     if (off > fmin(1e-11, 0.5 * unit)) ECK_TRY(ecki_orthonormalize(near, n, k, NULL, err));
@@ -125,18 +129,16 @@ static eck_status load_block(void *self, double *a, eck_error *err)
     return ECK_OK;
 }
 
-// x[:, first..] = x[:, first..] p for a row-major x [m,k] and p [q,q], given by columns or by rows.
-static eck_status rotate(double *x, int64_t m, int64_t k, int64_t first, const double *p,
-                         bool by_columns, eck_error *err)
+// x[:, first..] = x[:, first..] turn for a row-major x [m,k].
+static eck_status rotate(double *x, int64_t m, int64_t k, int64_t first, ecki_matrix turn,
+                         eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t q = k - first;
     double *turned = NULL;
     ECK_ALLOC_RAW(turned, m * q);
     const ecki_matrix tail = { x + first, m, q, k, false };
-    const ecki_matrix turn = ecki_matrix_of(p, q, q);
-    ECK_TRY(ecki_gemm(1.0, tail, by_columns ? ecki_transposed(turn) : turn, 0.0,
-                      ecki_panel(turned, ECK_DTYPE_F64, m, q), err));
+    ECK_TRY(ecki_gemm(1.0, tail, turn, 0.0, ecki_panel(turned, ECK_DTYPE_F64, m, q), err));
     for (int64_t i = 0; i < m; i++)
         memcpy(x + i * k + first, turned + i * q, (size_t)q * sizeof *x);
 done:
@@ -159,9 +161,11 @@ static eck_status resolve_block(ecki_svd_job *job, double *near, double *far, co
     ECK_ALLOC_RAW(svd.u, q * q);
     ECK_ALLOC_RAW(svd.vt, q * q);
     ECK_TRY(ecki_dense_solve(&svd, ECKI_DGESDD, &solver, load_block, &source, err));
-    ECK_TRY(rotate(far, ecki_max(info->rows, info->cols), k, first, svd.u, true, err));
-    // V^T by columns is V by rows.
-    ECK_TRY(rotate(near, ecki_min(info->rows, info->cols), k, first, svd.vt, false, err));
+    // U by columns is U^T by rows; V^T by columns is V by rows.
+    const ecki_matrix p = ecki_transposed(ecki_matrix_of(svd.u, q, q));
+    ECK_TRY(rotate(far, ecki_max(info->rows, info->cols), k, first, p, err));
+    const ecki_matrix turn = ecki_matrix_of(svd.vt, q, q);
+    ECK_TRY(rotate(near, ecki_min(info->rows, info->cols), k, first, turn, err));
     memcpy(job->s + first, svd.s, (size_t)q * sizeof *svd.s);
 done:
     ecki_free(svd.vt);

@@ -6,7 +6,8 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "linalg/operator.h"
+#include "linalg/gemm.h"
+#include "linalg/op.h"
 #include "linalg/orthonormal.h"
 #include "linalg/svd_job.h"
 #include "tensor/codec.h"
@@ -51,27 +52,28 @@ done:
     return status;
 }
 
-// out [m,k] = round(scale x) row by row; a number that leaves the range of the type is an error.
-static eck_status round_factor(eck_array **out, eck_dtype store, const double *x, int64_t m,
-                               int64_t k, double scale, eck_error *err)
+// out = round(scale x) row by row; a number that leaves the range of the type is an error.
+static eck_status round_factor(eck_array **out, eck_dtype store, ecki_matrix x, double scale,
+                               eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_array *array = NULL;
     double *row = NULL;
     int64_t bytes = 0;
-    const int64_t shape[2] = { m, k };
+    const int64_t shape[2] = { x.rows, x.cols };
     ECK_TRY(eck_array_create(&array, store, 2, shape, err));
-    ECK_ALLOC_RAW(row, k);
-    if (!ecki_dtype_bytes(store, k, &bytes)) bytes = 0;
-    for (int64_t i = 0; i < m; i++) {
+    ECK_ALLOC_RAW(row, x.cols);
+    if (!ecki_dtype_bytes(store, x.cols, &bytes)) bytes = 0;
+    for (int64_t i = 0; i < x.rows; i++) {
         char *const place = (char *)array->data + i * bytes;
-        for (int64_t j = 0; j < k; j++)
-            row[j] = x[i * k + j] * scale;
-        ecki_round_f64(store, row, place, k);
-        ecki_widen_f64(store, place, 1, row, k);
-        const int64_t bad = ecki_first_nonfinite(row, k);
-        ECK_REQUIRE(bad < 0, ECK_E_RANGE, i * k + bad, "factor element %lld leaves the range of %s: %g",
-                    (long long)(i * k + bad), eck_dtype_name(store), x[i * k + bad] * scale);
+        for (int64_t j = 0; j < x.cols; j++)
+            row[j] = x.data[i * x.ld + j] * scale;
+        ecki_round_f64(store, row, place, x.cols);
+        ecki_widen_f64(store, place, 1, row, x.cols);
+        const int64_t bad = ecki_first_nonfinite(row, x.cols);
+        ECK_REQUIRE(bad < 0, ECK_E_RANGE, i * x.cols + bad,
+                    "factor element %lld leaves the range of %s: %g", (long long)(i * x.cols + bad),
+                    eck_dtype_name(store), x.data[i * x.ld + bad] * scale);
     }
     *out = array;
     array = NULL;
@@ -81,23 +83,25 @@ done:
     return status;
 }
 
-// The same for a factor completed to a square orthonormal matrix; right vectors keep their sign rule.
-static eck_status round_completed(eck_array **out, eck_dtype store, const double *x, int64_t m,
-                                  int64_t k, bool right, eck_error *err)
+// The same for a factor completed to a square orthonormal matrix; right vectors keep their sign
+// rule.
+static eck_status round_completed(eck_array **out, eck_dtype store, ecki_matrix x, bool right,
+                                  eck_error *err)
 {
     eck_status status = ECK_OK;
     double *square = NULL, *flip = NULL, *largest = NULL;
+    const int64_t m = x.rows;
     int64_t count = 0;
     ECK_REQUIRE(ecki_mul(m, m, &count), ECK_E_NOMEM, -1, "not enough memory for a full basis");
     ECK_ALLOC_RAW(square, count);
     ECK_ALLOC_RAW(flip, m);
     ECK_ALLOC_RAW(largest, m);
-    ECK_TRY(ecki_complete(square, x, m, k, err));
+    ECK_TRY(ecki_complete(square, x.data, m, x.cols, err));
     find_signs(flip, largest, square, m, m);
-    for (int64_t j = 0; j < k; j++)
+    for (int64_t j = 0; j < x.cols; j++)
         flip[j] = 1.0;
     if (right) flip_columns(square, m, m, flip);
-    ECK_TRY(round_factor(out, store, square, m, m, 1.0, err));
+    ECK_TRY(round_factor(out, store, ecki_matrix_of(square, m, m), 1.0, err));
 done:
     ecki_free(largest);
     ecki_free(flip);
@@ -106,18 +110,18 @@ done:
 }
 
 // Rounds one factor if it is wanted.
-static eck_status store_factor(eck_array **out, const ecki_svd_job *job, eck_side side, eck_error *err)
+static eck_status store_factor(eck_array **out, const ecki_svd_job *job, eck_side side,
+                               eck_error *err)
 {
     const bool right = side == ECK_SIDE_RIGHT;
-    const double *const x = right ? job->v : job->u;
     const int64_t m = right ? job->a->info.cols : job->a->info.rows;
-    const uint32_t want = job->options.want;
-    const bool compact = (want & ECK_WANT_COMPACT) != 0;
-    if (!compact && (want & ECK_WANT_FULL))
-        return round_completed(out, job->options.store, x, m, job->rank, right, err);
+    const ecki_matrix x = ecki_matrix_of(right ? job->v : job->u, m, job->rank);
+    const bool compact = (job->options.want & ECK_WANT_COMPACT) != 0;
+    if (!compact && (job->options.want & ECK_WANT_FULL))
+        return round_completed(out, job->options.store, x, right, err);
     // The far factor of a COMPACT result is the only one with the scale of A.
     const double scale = compact && side != job->orthonormal ? 1.0 / job->spectrum->scale : 1.0;
-    return round_factor(out, job->options.store, x, m, job->rank, scale, err);
+    return round_factor(out, job->options.store, x, scale, err);
 }
 
 // All values; those of the chosen rank as the vectors made them.
@@ -129,10 +133,12 @@ static eck_status store_values(eck_array **out, const ecki_svd_job *job, eck_err
     ECK_TRY(eck_array_create(&array, ECK_DTYPE_F64, 1, &n, err));
     double *const s = array->data;
     for (int64_t i = 0; i < n; i++) {
-        s[i] = i < job->rank && job->s ? job->s[i] / job->spectrum->scale : job->spectrum->values[i];
+        s[i] =
+            i < job->rank && job->s ? job->s[i] / job->spectrum->scale : job->spectrum->values[i];
         if (i > 0) s[i] = fmin(s[i], s[i - 1]);
-        ECK_REQUIRE(isfinite(s[i]), ECK_E_RANGE, -1, "singular value %lld of '%s' leaves the range of F64",
-                    (long long)i, job->a->name);
+        ECK_REQUIRE(isfinite(s[i]), ECK_E_RANGE, -1,
+                    "singular value %lld of '%s' leaves the range of F64", (long long)i,
+                    job->a->name);
     }
     *out = array;
     array = NULL;

@@ -7,14 +7,14 @@
 #include "base/parallel.h"
 #include "eckart/svd.h"
 #include "linalg/lapack.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "linalg/svd_job.h"
 
 // Sizes of one decomposition; doubles, so that absurd shapes saturate instead of wrapping.
 typedef struct sizes {
     double rows, cols, m, n, k; // m = max, n = min
-    double tile;                // numbers in the panels of all threads
-    double store;               // bytes of a stored number
+    double tile; // numbers in the panels of all threads
+    double store; // bytes of a stored number
     bool compact, full, factors;
 } sizes;
 
@@ -44,7 +44,8 @@ static double vectors_phase(const sizes *s)
 static double far_phase(const sizes *s)
 {
     const double held = 0.5 * s->n * s->n + 12.0 * s->n + (s->n + s->m) * s->k;
-    const double orthonormal = s->compact ? 0.0 : 3.0 * s->k * s->k + largest(s->m * s->k, 5.0 * s->k * s->k);
+    const double orthonormal =
+        s->compact ? 0.0 : 3.0 * s->k * s->k + largest(s->m * s->k, 5.0 * s->k * s->k);
     return held + largest(s->tile, orthonormal);
 }
 
@@ -56,15 +57,18 @@ static double finish_phase(const sizes *s)
     const double v = s->full ? s->cols * s->cols : s->cols * s->k;
     const double square = s->full ? 2.0 * s->m * s->m : 0.0;
     const double strips = 512.0 * (s->k < 256.0 ? s->k : 256.0) + 256.0 * s->k;
-    return factors + s->store * (u + v) + 8.0 * largest(square, 2.0 * s->tile + 4096.0 * strips / 256.0);
+    return factors + s->store * (u + v) +
+           8.0 * largest(square, 2.0 * s->tile + 4096.0 * strips / 256.0);
 }
 
-// Numbers held by LAPACK on the whole matrix: the matrix, U, V^T, workspace; or the same after a QR.
+// Numbers held by LAPACK on the whole matrix: the matrix, U, V^T, workspace; or the same after a
+// QR.
 static double dense_phase(const sizes *s, bool by_qr)
 {
     const int64_t m = by_qr ? (int64_t)s->n : (int64_t)s->m, n = (int64_t)s->n;
     const double work = (double)ecki_dgesvx_work(m, n, s->factors, ECKI_DGESDD) + 4.0 * s->n;
-    const double inside = (double)m * s->n * (s->factors ? 2.0 : 1.0) + (s->factors ? s->n * s->n : 0.0);
+    const double inside =
+        (double)m * s->n * (s->factors ? 2.0 : 1.0) + (s->factors ? s->n * s->n : 0.0);
     const double lifted = s->factors ? s->m * s->k + (s->m + s->n) * s->k : 0.0;
     return inside + largest(work, lifted) + (by_qr ? s->m * s->n : 0.0) + 64.0 * s->cols;
 }
@@ -73,7 +77,8 @@ static sizes sizes_of(const eck_operator_info *info, const eck_svd_options *o, i
 {
     sizes s = { .rows = (double)info->rows, .cols = (double)info->cols };
     eck_dtype store = o->store;
-    if (store == ECK_DTYPE_NONE) store = info->storage == ECK_DTYPE_F64 ? ECK_DTYPE_F64 : ECK_DTYPE_F32;
+    if (store == ECK_DTYPE_NONE)
+        store = info->storage == ECK_DTYPE_F64 ? ECK_DTYPE_F64 : ECK_DTYPE_F32;
     s.m = largest(s.rows, s.cols);
     s.n = s.rows + s.cols - s.m;
     s.factors = rank >= 0 && ecki_wants_factors(o);

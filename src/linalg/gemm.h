@@ -1,5 +1,6 @@
 /**
- * The BLAS front: products of row-major F64 matrices. Sizes are int64 and refused when the BLAS cannot take them.
+ * The BLAS front: products of row-major F64 matrices. Sizes are int64 and refused when the BLAS
+ * cannot take them.
  */
 #ifndef ECKI_GEMM_H
 #define ECKI_GEMM_H
@@ -10,7 +11,8 @@
 #include "base/error.h"
 #include "eckart/array.h"
 
-/** By value; borrows a row-major matrix, or its transpose; rows and cols are those of what it stands for. */
+/** By value; borrows a row-major matrix, or its transpose; rows and cols are those of what it
+ * stands for. */
 typedef struct ecki_matrix {
     const double *data;
     int64_t rows, cols;
@@ -28,7 +30,8 @@ ecki_matrix ecki_matrix_panel(eck_panel panel);
 ecki_matrix ecki_transposed(ecki_matrix a);
 
 /** c = alpha a b + beta c; c F64. */
-eck_status ecki_gemm(double alpha, ecki_matrix a, ecki_matrix b, double beta, eck_panel c, eck_error *err);
+eck_status ecki_gemm(double alpha, ecki_matrix a, ecki_matrix b, double beta, eck_panel c,
+                     eck_error *err);
 
 /** The triangle i >= j of c = alpha a a^T + beta c. */
 eck_status ecki_syrk(double alpha, ecki_matrix a, double beta, eck_panel c, eck_error *err);

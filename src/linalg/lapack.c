@@ -199,17 +199,17 @@ done:
     return status;
 }
 
-eck_status ecki_dormql(double *c, int64_t ldc, int64_t columns, double *v, int64_t m, int64_t k,
-                       const double *tau, eck_error *err)
+eck_status ecki_dormql(double *c, int64_t ldc, int64_t columns, const ecki_reflectors *h,
+                       eck_error *err)
 {
     eck_status status = ECK_OK;
     workspace w = { 0 };
     int32_t info = 0;
-    if (k == 0 || columns == 0) return ECK_OK;
+    if (h->k == 0 || columns == 0) return ECK_OK;
     ECK_TRY(workspace_init(&w, "dormql", ecki_max(ldc, columns),
                            columns * BLOCK + (BLOCK + 1) * BLOCK, 0, err));
-    const int32_t rows = (int32_t)m, n = (int32_t)columns, count = (int32_t)k, ld = (int32_t)ldc;
-    dormql_("L", "N", &rows, &n, &count, v, &rows, tau, c, &ld, w.work, &w.lwork, &info, 1, 1);
+    const int32_t m = (int32_t)h->m, n = (int32_t)columns, k = (int32_t)h->k, ld = (int32_t)ldc;
+    dormql_("L", "N", &m, &n, &k, h->v, &m, h->tau, c, &ld, w.work, &w.lwork, &info, 1, 1);
     status = require_zero(info, "dormql", err);
 done:
     workspace_clear(&w);
@@ -247,17 +247,16 @@ done:
     return status;
 }
 
-eck_status ecki_dormqr(double *c, int64_t m, int64_t columns, double *a, int64_t k,
-                       const double *tau, eck_error *err)
+eck_status ecki_dormqr(double *c, int64_t columns, const ecki_reflectors *h, eck_error *err)
 {
     eck_status status = ECK_OK;
     workspace w = { 0 };
     int32_t info = 0;
-    if (k == 0 || columns == 0) return ECK_OK;
-    ECK_TRY(workspace_init(&w, "dormqr", ecki_max(m, columns),
+    if (h->k == 0 || columns == 0) return ECK_OK;
+    ECK_TRY(workspace_init(&w, "dormqr", ecki_max(h->m, columns),
                            columns * BLOCK + (BLOCK + 1) * BLOCK, 0, err));
-    const int32_t rows = (int32_t)m, n = (int32_t)columns, count = (int32_t)k;
-    dormqr_("L", "N", &rows, &n, &count, a, &rows, tau, c, &rows, w.work, &w.lwork, &info, 1, 1);
+    const int32_t m = (int32_t)h->m, n = (int32_t)columns, k = (int32_t)h->k;
+    dormqr_("L", "N", &m, &n, &k, h->v, &m, h->tau, c, &m, w.work, &w.lwork, &info, 1, 1);
     status = require_zero(info, "dormqr", err);
 done:
     workspace_clear(&w);

@@ -1,7 +1,8 @@
 /**
- * The LAPACK front: column-major F64, sizes in int64, workspace by formula. Every function refuses sizes that do not fit
- * the 32-bit integers of the linked library. `info_out` is LAPACK's INFO when it is positive (no convergence, not
- * positive definite), for callers with another way; a negative one is a defect of ours and becomes ECK_E_SOLVER.
+ * The LAPACK front: column-major F64, sizes in int64, workspace by formula. Every function refuses
+ * sizes that do not fit the 32-bit integers of the linked library. `info_out` is LAPACK's INFO when
+ * it is positive (no convergence, not positive definite), for callers with another way; a negative
+ * one is a defect of ours and becomes ECK_E_SOLVER.
  */
 #ifndef ECKI_LAPACK_H
 #define ECKI_LAPACK_H
@@ -14,12 +15,13 @@
 /** A symmetric tridiagonal matrix and the n-1 reflectors that made it. */
 typedef struct ecki_tridiagonal {
     int64_t n;
-    double *diagonal;     /**< [n] */
+    double *diagonal; /**< [n] */
     double *off_diagonal; /**< [n], the last unused */
-    double *tau;          /**< [n], the last unused; NULL for values only */
+    double *tau; /**< [n], the last unused; NULL for values only */
 } ecki_tridiagonal;
 
-/** Reduces the upper triangle (to LAPACK) of a [n,n]; a then holds the reflectors above its superdiagonal. */
+/** Reduces the upper triangle (to LAPACK) of a [n,n]; a then holds the reflectors above its
+ * superdiagonal. */
 eck_status ecki_dsytrd(ecki_tridiagonal *t, double *a, eck_error *err);
 
 /** The same by way of a band, for large n; the reflectors are lost. */
@@ -28,27 +30,42 @@ eck_status ecki_dsytrd_2stage(ecki_tridiagonal *t, double *a, int64_t *info_out,
 /** Values of a tridiagonal matrix, ascending, into d; destroys e. */
 eck_status ecki_dsterf(int64_t n, double *d, double *e, int64_t *info_out, eck_error *err);
 
-/** Vectors of the k largest values, ascending, z column-major [n,k]; info_out also when fewer came back. */
-eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, int64_t k, int64_t *info_out, eck_error *err);
+/** Vectors of the k largest values, ascending, z column-major [n,k]; info_out also when fewer came
+ * back. */
+eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, int64_t k, int64_t *info_out,
+                       eck_error *err);
 
 /** All vectors, ascending, z column-major [n,n]. */
 eck_status ecki_dstedc(double *z, const ecki_tridiagonal *t, int64_t *info_out, eck_error *err);
 
-/** c [m,columns] = H_k .. H_1 c for k reflectors that end in row m, v [m,k] as dsytrd('U') leaves them. */
-eck_status ecki_dormql(double *c, int64_t ldc, int64_t columns, double *v, int64_t m, int64_t k,
-                       const double *tau, eck_error *err);
+/** k Householder vectors, column-major [m,k], with their factors. */
+typedef struct ecki_reflectors {
+    double *v;
+    int64_t m, k;
+    const double *tau;
+} ecki_reflectors;
+
+/** The first m rows of c [ldc,columns] = H_k .. H_1 of them, reflectors as dsytrd leaves them: the
+ * last ends in row m. */
+eck_status ecki_dormql(double *c, int64_t ldc, int64_t columns, const ecki_reflectors *h,
+                       eck_error *err);
 
 /** Householder QR of a [m,n], m >= n: R in the upper triangle, reflectors below, tau [n]. */
 eck_status ecki_dgeqrf(double *a, int64_t m, int64_t n, double *tau, eck_error *err);
 
 /** The first `columns` columns of the Q of k reflectors, in place of a [m,columns]. */
-eck_status ecki_dorgqr(double *a, int64_t m, int64_t columns, int64_t k, const double *tau, eck_error *err);
-
-/** c [m,columns] = Q c for the k reflectors in a. */
-eck_status ecki_dormqr(double *c, int64_t m, int64_t columns, double *a, int64_t k, const double *tau,
+eck_status ecki_dorgqr(double *a, int64_t m, int64_t columns, int64_t k, const double *tau,
                        eck_error *err);
 
-typedef enum ecki_svd_solver { ECKI_DGESDD, ECKI_DGESVD, ECKI_DGESVJ, ECKI_SOLVERS } ecki_svd_solver;
+/** c [m,columns] = Q c, reflectors as dgeqrf leaves them. */
+eck_status ecki_dormqr(double *c, int64_t columns, const ecki_reflectors *h, eck_error *err);
+
+typedef enum ecki_svd_solver {
+    ECKI_DGESDD,
+    ECKI_DGESVD,
+    ECKI_DGESVJ,
+    ECKI_SOLVERS
+} ecki_svd_solver;
 
 /** "dgesdd", "dgesvd", "dgesvj"; static. */
 const char *ecki_svd_solver_name(ecki_svd_solver solver);
@@ -57,13 +74,14 @@ const char *ecki_svd_solver_name(ecki_svd_solver solver);
 typedef struct ecki_dense_svd {
     int64_t m, n;
     double *a;
-    double *s;  /**< [n], descending */
-    double *u;  /**< [m,n], or NULL for values only */
+    double *s; /**< [n], descending */
+    double *u; /**< [m,n], or NULL for values only */
     double *vt; /**< [n,n], or NULL */
 } ecki_dense_svd;
 
 /** One solver of the retry chain. */
-eck_status ecki_dgesvx(ecki_dense_svd *svd, ecki_svd_solver solver, int64_t *info_out, eck_error *err);
+eck_status ecki_dgesvx(ecki_dense_svd *svd, ecki_svd_solver solver, int64_t *info_out,
+                       eck_error *err);
 
 /** Numbers of workspace a solver takes, on top of what the caller passes. */
 int64_t ecki_dgesvx_work(int64_t m, int64_t n, bool vectors, ecki_svd_solver solver);

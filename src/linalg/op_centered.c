@@ -1,7 +1,7 @@
 // A - 1 mean^T: every column less its mean, the operator of principal components.
 #include "base/checked.h"
 #include "base/memory.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "tensor/codec.h"
 
 typedef struct centered {
@@ -71,7 +71,9 @@ eck_status eck_operator_centered(eck_operator **out, const eck_operator *a,
 {
     eck_status status = ECK_OK;
     centered *self = NULL;
-    const eck_operator_methods methods = { .version = 1, .read = centered_read, .free = centered_free };
+    const eck_operator_methods methods = { .version = 1,
+                                           .read = centered_read,
+                                           .free = centered_free };
     eck_operator_info info = a->info;
     eck_scan scan;
     ECK_TRY(eck_operator_scan(&scan, a, context, err));

@@ -1,7 +1,7 @@
 // A matrix in memory, in any readable storage type and any strides. Reads are exact into F64.
 // Nothing is overridden: the derived panels already read it at the speed of the memory.
 #include "base/memory.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 
 static eck_status dense_read(void *self, int64_t row, int64_t col, eck_panel out, eck_error *err)
 {
@@ -23,8 +23,8 @@ eck_status eck_operator_dense(eck_operator **out, eck_view a, eck_error *err)
     const eck_operator_methods methods = { .version = 1, .read = dense_read, .free = ecki_free };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     ECK_REQUIRE(a.ndim == 2, ECK_E_SHAPE, -1, "a matrix has 2 dimensions, not %d", a.ndim);
-    ECK_REQUIRE(eck_dtype_is_readable(a.dtype), ECK_E_RANGE, -1, "type %s holds no numbers to factor",
-                eck_dtype_name(a.dtype));
+    ECK_REQUIRE(eck_dtype_is_readable(a.dtype), ECK_E_RANGE, -1,
+                "type %s holds no numbers to factor", eck_dtype_name(a.dtype));
     ECK_ALLOC(view, 1);
     *view = a;
     info.rows = a.shape[0];

@@ -5,7 +5,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "linalg/gemm.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "tensor/codec.h"
 
 enum { STRIP = 256 };
@@ -24,7 +24,8 @@ static void factored_free(void *self)
 }
 
 // out = u[row.., at..] diag(s[at..]).
-static eck_status read_scaled(const factored *f, int64_t row, int64_t at, eck_panel out, eck_error *err)
+static eck_status read_scaled(const factored *f, int64_t row, int64_t at, eck_panel out,
+                              eck_error *err)
 {
     const eck_status status = eck_view_read(&f->u, row, at, out, err);
     double *const data = out.data;
@@ -45,8 +46,8 @@ static eck_status factored_read(void *self, int64_t row, int64_t col, eck_panel 
     ECK_ALLOC_RAW(right, out.cols * strip);
     ECK_TRY(ecki_staging_begin(&staged, out, err));
     if (k == 0)
-        ECK_TRY(ecki_gemm(0.0, ecki_matrix_of(left, out.rows, 0), ecki_matrix_of(right, 0, out.cols),
-                          0.0, staged, err));
+        ECK_TRY(ecki_gemm(0.0, ecki_matrix_of(left, out.rows, 0),
+                          ecki_matrix_of(right, 0, out.cols), 0.0, staged, err));
     for (int64_t at = 0; at < k; at += strip) {
         const int64_t step = ecki_min(strip, k - at);
         const eck_panel lp = ecki_panel(left, ECK_DTYPE_F64, out.rows, step);
@@ -64,22 +65,22 @@ done:
 }
 
 // out = scale last (diag(s) (first^T x)).
-static eck_status apply_factors(const factored *f, bool transposed, double scale, eck_panel x,
+static eck_status apply_factors(const eck_view factors[2], const double *s, eck_panel x,
                                 eck_panel out, const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_operator *first = NULL, *last = NULL;
     double *middle = NULL;
-    const int64_t k = f->u.shape[1];
-    ECK_TRY(eck_operator_dense(&first, transposed ? f->u : f->v, err));
-    ECK_TRY(eck_operator_dense(&last, transposed ? f->v : f->u, err));
+    const int64_t k = factors[0].shape[1];
+    ECK_TRY(eck_operator_dense(&first, factors[0], err));
+    ECK_TRY(eck_operator_dense(&last, factors[1], err));
     ECK_ALLOC_RAW(middle, k * x.cols);
     const eck_panel mp = ecki_panel(middle, ECK_DTYPE_F64, k, x.cols);
     ECK_TRY(eck_operator_apply_transpose(first, 1.0, x, mp, context, err));
     for (int64_t i = 0; i < k; i++)
         for (int64_t j = 0; j < x.cols; j++)
-            middle[i * x.cols + j] *= f->s[i];
-    ECK_TRY(eck_operator_apply(last, scale, mp, out, context, err));
+            middle[i * x.cols + j] *= s[i];
+    ECK_TRY(eck_operator_apply(last, 1.0, mp, out, context, err));
 done:
     ecki_free(middle);
     eck_operator_free(last);
@@ -87,16 +88,32 @@ done:
     return status;
 }
 
+// A power of two, exact wherever it is applied.
+static void scale_rows(eck_panel out, double scale)
+{
+    for (int64_t i = 0; i < out.rows && scale != 1.0; i++)
+        for (int64_t j = 0; j < out.cols; j++)
+            ((double *)out.data)[i * out.ld + j] *= scale;
+}
+
 static eck_status factored_apply(void *self, double scale, eck_panel x, eck_panel out,
                                  const eck_context *context, eck_error *err)
 {
-    return apply_factors(self, false, scale, x, out, context, err);
+    const factored *const f = self;
+    const eck_view order[2] = { f->v, f->u };
+    const eck_status status = apply_factors(order, f->s, x, out, context, err);
+    if (status == ECK_OK) scale_rows(out, scale);
+    return status;
 }
 
 static eck_status factored_apply_transpose(void *self, double scale, eck_panel y, eck_panel out,
                                            const eck_context *context, eck_error *err)
 {
-    return apply_factors(self, true, scale, y, out, context, err);
+    const factored *const f = self;
+    const eck_view order[2] = { f->u, f->v };
+    const eck_status status = apply_factors(order, f->s, y, out, context, err);
+    if (status == ECK_OK) scale_rows(out, scale);
+    return status;
 }
 
 // Squared Frobenius norm of a view whose columns are scaled by s, or not.
@@ -141,8 +158,11 @@ eck_status ecki_operator_factored(eck_operator **out, eck_view u, const double *
 {
     eck_status status = ECK_OK;
     factored *self = NULL;
-    const eck_operator_methods methods = { .version = 1, .read = factored_read, .free = factored_free };
-    const ecki_operator_extra extra = { factored_measure, factored_apply, factored_apply_transpose };
+    const eck_operator_methods methods = { .version = 1,
+                                           .read = factored_read,
+                                           .free = factored_free };
+    const ecki_operator_extra extra = { factored_measure, factored_apply,
+                                        factored_apply_transpose };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     ECK_ALLOC(self, 1);
     self->u = u;

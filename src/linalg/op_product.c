@@ -4,7 +4,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "linalg/gemm.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "tensor/codec.h"
 
 enum { STRIP = 256 };
@@ -26,8 +26,8 @@ static eck_status product_read(void *self, int64_t row, int64_t col, eck_panel o
     ECK_ALLOC_RAW(right, strip * out.cols);
     ECK_TRY(ecki_staging_begin(&staged, out, err));
     if (inner == 0)
-        ECK_TRY(ecki_gemm(0.0, ecki_matrix_of(left, out.rows, 0), ecki_matrix_of(right, 0, out.cols),
-                          0.0, staged, err));
+        ECK_TRY(ecki_gemm(0.0, ecki_matrix_of(left, out.rows, 0),
+                          ecki_matrix_of(right, 0, out.cols), 0.0, staged, err));
     for (int64_t at = 0; at < inner; at += strip) {
         const int64_t step = ecki_min(strip, inner - at);
         const eck_panel lp = ecki_panel(left, ECK_DTYPE_F64, out.rows, step);
@@ -44,39 +44,45 @@ done:
     return status;
 }
 
-// out = scale B (A x), or scale A^T (B^T x), through the inner width.
-static eck_status apply_chain(const product *p, bool transposed, double scale, eck_panel x,
-                              eck_panel out, const eck_context *context, eck_error *err)
+// Room for the inner width of a product with `columns` vectors.
+static eck_status middle_panel(eck_panel *out, const product *p, int64_t columns, eck_error *err)
 {
-    eck_status status = ECK_OK;
-    double *middle = NULL;
     int64_t count = 0;
-    const int64_t inner = p->a->info.rows;
-    ECK_REQUIRE(ecki_mul(inner, x.cols, &count), ECK_E_NOMEM, -1, "not enough memory for a product");
-    ECK_ALLOC_RAW(middle, count);
-    const eck_panel mp = ecki_panel(middle, ECK_DTYPE_F64, inner, x.cols);
-    if (transposed) {
-        ECK_TRY(eck_operator_apply_transpose(p->b, p->scale, x, mp, context, err));
-        ECK_TRY(eck_operator_apply_transpose(p->a, scale, mp, out, context, err));
-    } else {
-        ECK_TRY(eck_operator_apply(p->a, p->scale, x, mp, context, err));
-        ECK_TRY(eck_operator_apply(p->b, scale, mp, out, context, err));
-    }
-done:
-    ecki_free(middle);
-    return status;
+    if (!ecki_mul(p->a->info.rows, columns, &count)) return ecki_error_memory(err, INT64_MAX);
+    double *const memory = ecki_malloc(count, sizeof *memory);
+    if (!memory) return ecki_error_memory(err, ecki_bytes_of(count, sizeof *memory));
+    *out = ecki_panel(memory, ECK_DTYPE_F64, p->a->info.rows, columns);
+    return ECK_OK;
 }
 
+// out = scale B (A x).
 static eck_status product_apply(void *self, double scale, eck_panel x, eck_panel out,
                                 const eck_context *context, eck_error *err)
 {
-    return apply_chain(self, false, scale, x, out, context, err);
+    const product *const p = self;
+    eck_panel middle = { NULL, ECK_DTYPE_F64, 0, 0, 0 };
+    eck_status status = ECK_OK;
+    ECK_TRY(middle_panel(&middle, p, x.cols, err));
+    ECK_TRY(eck_operator_apply(p->a, p->scale, x, middle, context, err));
+    ECK_TRY(eck_operator_apply(p->b, scale, middle, out, context, err));
+done:
+    ecki_free(middle.data);
+    return status;
 }
 
+// out = scale A^T (B^T y).
 static eck_status product_apply_transpose(void *self, double scale, eck_panel y, eck_panel out,
                                           const eck_context *context, eck_error *err)
 {
-    return apply_chain(self, true, scale, y, out, context, err);
+    const product *const p = self;
+    eck_panel middle = { NULL, ECK_DTYPE_F64, 0, 0, 0 };
+    eck_status status = ECK_OK;
+    ECK_TRY(middle_panel(&middle, p, y.cols, err));
+    ECK_TRY(eck_operator_apply_transpose(p->b, p->scale, y, middle, context, err));
+    ECK_TRY(eck_operator_apply_transpose(p->a, scale, middle, out, context, err));
+done:
+    ecki_free(middle.data);
+    return status;
 }
 
 // Magnitude |scale| M_B M_A. A dot product of r terms rounds to within (r + 2) u of the product of
@@ -103,9 +109,7 @@ eck_status eck_operator_product(eck_operator **out, const eck_operator *b, const
 {
     eck_status status = ECK_OK;
     product *self = NULL;
-    const eck_operator_methods methods = { .version = 1,
-                                           .read = product_read,
-                                           .free = ecki_free };
+    const eck_operator_methods methods = { .version = 1, .read = product_read, .free = ecki_free };
     const ecki_operator_extra extra = { product_measure, product_apply, product_apply_transpose };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     ECK_REQUIRE(b->info.cols == a->info.rows, ECK_E_SHAPE, -1,
@@ -118,7 +122,8 @@ eck_status eck_operator_product(eck_operator **out, const eck_operator *b, const
     info.rows = b->info.rows;
     info.cols = a->info.cols;
     // A product of 16-bit numbers is no 16-bit number.
-    info.storage = ecki_storage_of(ecki_storage_of(b->info.storage, a->info.storage), ECK_DTYPE_F32);
+    info.storage =
+        ecki_storage_of(ecki_storage_of(b->info.storage, a->info.storage), ECK_DTYPE_F32);
     info.resident = b->info.resident && a->info.resident;
     ECK_TRY(eck_operator_create(out, &info, &methods, self, err));
     (*out)->extra = extra;

@@ -4,7 +4,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "tensor/codec.h"
 
 typedef struct sum {
@@ -44,7 +44,7 @@ static eck_status sum_read(void *self, int64_t row, int64_t col, eck_panel out, 
     ECK_TRY(ecki_staging_begin(&staged, out, err));
     for (int64_t i = 0; i < s->count; i++) {
         const eck_panel shape = ecki_panel(block, ECK_DTYPE_F64, out.rows, out.cols);
-        ECK_TRY(ecki_operator_block(block, s->terms[i], row, col, shape, 1.0, err));
+        ECK_TRY(ecki_operator_block(s->terms[i], row, col, shape, 1.0, err));
         add_term(staged, block, s->weights[i], i == 0);
     }
 done:
@@ -53,9 +53,10 @@ done:
     return status;
 }
 
-// Magnitude M = sum_i |w_i| M_i; error sum_i |w_i| error_i + (count + 1) u M: every product and every
-// sum rounds once.
-static eck_status sum_measure(ecki_measure *out, void *self, const eck_context *context, eck_error *err)
+// Magnitude M = sum_i |w_i| M_i; error sum_i |w_i| error_i + (count + 1) u M: every product and
+// every sum rounds once.
+static eck_status sum_measure(ecki_measure *out, void *self, const eck_context *context,
+                              eck_error *err)
 {
     const sum *const s = self;
     eck_status status = ECK_OK;
@@ -80,7 +81,8 @@ eck_status eck_operator_sum(eck_operator **out, const eck_operator *const *terms
     sum *self = NULL;
     const eck_operator_methods methods = { .version = 1, .read = sum_read, .free = sum_free };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
-    ECK_REQUIRE(count >= 1, ECK_E_RANGE, -1, "a sum needs at least one term, not %lld", (long long)count);
+    ECK_REQUIRE(count >= 1, ECK_E_RANGE, -1, "a sum needs at least one term, not %lld",
+                (long long)count);
     info = terms[0]->info;
     ECK_ALLOC(self, 1);
     ECK_ALLOC(self->terms, count);
@@ -91,7 +93,8 @@ eck_status eck_operator_sum(eck_operator **out, const eck_operator *const *terms
         ECK_REQUIRE(term->rows == info.rows && term->cols == info.cols, ECK_E_SHAPE, -1,
                     "cannot add '%s' [%lld,%lld] to [%lld,%lld]", term->name, (long long)term->rows,
                     (long long)term->cols, (long long)info.rows, (long long)info.cols);
-        ECK_REQUIRE(isfinite(weights[i]), ECK_E_RANGE, -1, "weight %lld is not finite", (long long)i);
+        ECK_REQUIRE(isfinite(weights[i]), ECK_E_RANGE, -1, "weight %lld is not finite",
+                    (long long)i);
         info.storage = ecki_storage_of(info.storage, term->storage);
         info.resident = info.resident && term->resident;
         info.symmetric = info.symmetric && term->symmetric;

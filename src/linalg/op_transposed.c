@@ -1,7 +1,7 @@
 // The transpose of an operator: every method is another one of the original.
 #include "base/checked.h"
 #include "base/memory.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "tensor/codec.h"
 
 typedef struct transposed {
@@ -21,17 +21,20 @@ static void transpose_block(eck_panel out, const double *block)
                     data[i * out.ld + j] = block[j * out.rows + i];
 }
 
-static eck_status transposed_read(void *self, int64_t row, int64_t col, eck_panel out, eck_error *err)
+static eck_status transposed_read(void *self, int64_t row, int64_t col, eck_panel out,
+                                  eck_error *err)
 {
     const transposed *const t = self;
     eck_status status = ECK_OK;
     double *block = NULL;
     eck_panel staged = { NULL, ECK_DTYPE_F64, 0, 0, 0 };
     int64_t count = 0;
-    ECK_REQUIRE(ecki_mul(out.rows, out.cols, &count), ECK_E_NOMEM, -1, "not enough memory to transpose");
+    ECK_REQUIRE(ecki_mul(out.rows, out.cols, &count), ECK_E_NOMEM, -1,
+                "not enough memory to transpose");
     ECK_ALLOC_RAW(block, count);
     ECK_TRY(ecki_staging_begin(&staged, out, err));
-    ECK_TRY(eck_operator_read(t->a, col, row, ecki_panel(block, ECK_DTYPE_F64, out.cols, out.rows), err));
+    ECK_TRY(eck_operator_read(t->a, col, row, ecki_panel(block, ECK_DTYPE_F64, out.cols, out.rows),
+                              err));
     transpose_block(staged, block);
 done:
     ecki_staging_end(&staged, out, status == ECK_OK);
@@ -53,7 +56,8 @@ static eck_status transposed_apply_transpose(void *self, double scale, eck_panel
     return eck_operator_apply(t->a, scale, y, out, context, err);
 }
 
-static eck_status transposed_gram(void *self, eck_side side, double scale, eck_panel out, eck_error *err)
+static eck_status transposed_gram(void *self, eck_side side, double scale, eck_panel out,
+                                  eck_error *err)
 {
     const transposed *const t = self;
     const eck_side other = side == ECK_SIDE_RIGHT ? ECK_SIDE_LEFT : ECK_SIDE_RIGHT;

@@ -1,6 +1,6 @@
 // The operator object: what callers pass is checked here, then the operator's own method runs, or
 // the derived one. Always true: methods see panels that fit, inside the matrix.
-#include "linalg/operator.h"
+#include "linalg/op.h"
 
 #include <math.h>
 #include <string.h>
@@ -56,8 +56,9 @@ static eck_status require_panel(const char *what, eck_panel panel, int64_t rows,
                                 bool wide, eck_error *err)
 {
     if (panel.rows != rows || panel.cols != cols || panel.ld < panel.cols)
-        return ecki_error(err, ECK_E_SHAPE, -1, "%s is [%lld,%lld] with rows %lld apart, not [%lld,%lld]",
-                          what, (long long)panel.rows, (long long)panel.cols, (long long)panel.ld,
+        return ecki_error(err, ECK_E_SHAPE, -1,
+                          "%s is [%lld,%lld] with rows %lld apart, not [%lld,%lld]", what,
+                          (long long)panel.rows, (long long)panel.cols, (long long)panel.ld,
                           (long long)rows, (long long)cols);
     if (panel.dtype != ECK_DTYPE_F64 && (wide || panel.dtype != ECK_DTYPE_F32))
         return ecki_error(err, ECK_E_RANGE, -1, "%s is of type %s, not F64%s", what,
@@ -72,7 +73,8 @@ eck_status eck_operator_read(const eck_operator *a, int64_t row, int64_t col, ec
     ECK_TRY(require_panel("the panel", out, out.rows, out.cols, false, err));
     ECK_REQUIRE(row >= 0 && col >= 0 && out.rows >= 0 && out.cols >= 0 &&
                     row <= a->info.rows - out.rows && col <= a->info.cols - out.cols,
-                ECK_E_RANGE, -1, "block [%lld,%lld] at (%lld,%lld) leaves operator '%s' [%lld,%lld]",
+                ECK_E_RANGE, -1,
+                "block [%lld,%lld] at (%lld,%lld) leaves operator '%s' [%lld,%lld]",
                 (long long)out.rows, (long long)out.cols, (long long)row, (long long)col, a->name,
                 (long long)a->info.rows, (long long)a->info.cols);
     if (out.rows == 0 || out.cols == 0) goto done;
@@ -138,15 +140,15 @@ eck_status eck_operator_scan(eck_scan *out, const eck_operator *a, const eck_con
     return status;
 }
 
-eck_status ecki_operator_block(double *out, const eck_operator *a, int64_t row, int64_t col,
-                               eck_panel shape, double scale, eck_error *err)
+eck_status ecki_operator_block(const eck_operator *a, int64_t row, int64_t col, eck_panel out,
+                               double scale, eck_error *err)
 {
-    eck_panel panel = ecki_panel(out, ECK_DTYPE_F64, shape.rows, shape.cols);
-    const eck_status status = eck_operator_read(a, row, col, panel, err);
+    const eck_status status = eck_operator_read(a, row, col, out, err);
     if (status != ECK_OK || scale == 1.0) return status;
-    const int64_t count = panel.rows * panel.cols;
+    double *const numbers = out.data;
+    const int64_t count = out.rows * out.cols;
     for (int64_t i = 0; i < count; i++)
-        out[i] *= scale;
+        numbers[i] *= scale;
     return ECK_OK;
 }
 

@@ -12,13 +12,14 @@
 eck_status ecki_orthogonality(double *out, const double *x, int64_t m, int64_t k, eck_error *err);
 
 /**
- * Makes the columns of a row-major X [m,k], k <= m, orthonormal in place, keeping the spans of the first 1, 2, ..
- * columns as far as they are independent; dependent and zero columns become orthonormal completions, never NaN.
- * r_out  X = Q R, [k,k] row-major, upper triangle; may be NULL
+ * Makes the columns of a row-major X [m,k], k <= m, orthonormal in place, keeping the spans of the
+ * first 1, 2, .. columns as far as they are independent; dependent and zero columns become
+ * orthonormal completions, never NaN. r_out  X = Q R, [k,k] row-major, upper triangle; may be NULL
  */
 eck_status ecki_orthonormalize(double *x, int64_t m, int64_t k, double *r_out, eck_error *err);
 
-/** Completes orthonormal columns X [m,k] to a square orthonormal matrix, row-major [m,m]; its first k columns are X. */
+/** Completes orthonormal columns X [m,k] to a square orthonormal matrix, row-major [m,m]; its first
+ * k columns are X. */
 eck_status ecki_complete(double *out, const double *x, int64_t m, int64_t k, eck_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /**
- * One F64 buffer for each thread of an ecki_parallel_for: taken at the start of a task, given back at its end.
+ * One F64 buffer for each thread of an ecki_parallel_for: taken at the start of a task, given back
+ * at its end.
  */
 #ifndef ECKI_POOL_H
 #define ECKI_POOL_H

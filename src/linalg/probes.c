@@ -45,20 +45,20 @@ static int64_t probe_count(double failure)
 }
 
 // out = scale_a A x - scale_b B x; returns its squared norm.
-static eck_status probe(double *norm2_out, double *first, double *second, const ecki_difference *d,
+static eck_status probe(double *norm2_out, double *const products[2], const ecki_difference *d,
                         eck_panel x, const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t rows = d->a->info.rows;
     double sum = 0.0;
-    ECK_TRY(eck_operator_apply(d->a, d->scale_a, x, ecki_panel(first, ECK_DTYPE_F64, rows, x.cols),
-                               context, err));
-    ECK_TRY(eck_operator_apply(d->b, d->scale_b, x, ecki_panel(second, ECK_DTYPE_F64, rows, x.cols),
-                               context, err));
+    ECK_TRY(eck_operator_apply(d->a, d->scale_a, x,
+                               ecki_panel(products[0], ECK_DTYPE_F64, rows, x.cols), context, err));
+    ECK_TRY(eck_operator_apply(d->b, d->scale_b, x,
+                               ecki_panel(products[1], ECK_DTYPE_F64, rows, x.cols), context, err));
     for (int64_t i = 0; i < rows; i++) {
         double line = 0.0;
         for (int64_t j = 0; j < x.cols; j++) {
-            const double r = first[i * x.cols + j] - second[i * x.cols + j];
+            const double r = products[0][i * x.cols + j] - products[1][i * x.cols + j];
             line += r * r;
         }
         sum += line;
@@ -89,7 +89,7 @@ eck_status ecki_distance_probes(ecki_distance *out, const ecki_difference *d, do
                                 const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *x = NULL, *first = NULL, *second = NULL;
+    double *x = NULL, *products[2] = { NULL, NULL };
     double norm2 = 0.0, error = 0.0, length = 0.0;
     const int64_t cols = d->a->info.cols, rows = d->a->info.rows;
     ECK_REQUIRE(d->failure >= 1e-12 && d->failure <= 0.5, ECK_E_RANGE, -1,
@@ -99,12 +99,12 @@ eck_status ecki_distance_probes(ecki_distance *out, const ecki_difference *d, do
     ECK_REQUIRE(ecki_mul(cols, p, &x_count) && ecki_mul(rows, p, &y_count), ECK_E_NOMEM, -1,
                 "not enough memory for %lld probes", (long long)p);
     ECK_ALLOC_RAW(x, x_count);
-    ECK_ALLOC_RAW(first, y_count);
-    ECK_ALLOC_RAW(second, y_count);
+    ECK_ALLOC_RAW(products[0], y_count);
+    ECK_ALLOC_RAW(products[1], y_count);
     ecki_random_fill_normal(x, x_count, d->seed, STREAM, 0);
     for (int64_t i = 0; i < x_count; i++)
         length += x[i] * x[i];
-    ECK_TRY(probe(&norm2, first, second, d, ecki_panel(x, ECK_DTYPE_F64, cols, p), context, err));
+    ECK_TRY(probe(&norm2, products, d, ecki_panel(x, ECK_DTYPE_F64, cols, p), context, err));
     ECK_REQUIRE(isfinite(norm2), ECK_E_NONFINITE, -1,
                 "cannot compare '%s' with '%s': a value is not finite", d->a->info.name,
                 d->b->info.name);
@@ -120,8 +120,8 @@ eck_status ecki_distance_probes(ecki_distance *out, const ecki_difference *d, do
     out->low = fmax(0.0, (seen * (1.0 - relative) - error) / (root * sqrt(above)));
     out->floor = 20.0 * (error + relative * seen) / root;
 done:
-    ecki_free(second);
-    ecki_free(first);
+    ecki_free(products[1]);
+    ecki_free(products[0]);
     ecki_free(x);
     return status;
 }

@@ -43,10 +43,10 @@ static double scaled_norm2(const ecki_svd_job *job)
 
 // One factor in F64, as computed (with the values, if `weights`) and as stored.
 typedef struct rounded {
-    const double *x;       // [m,k]
+    const double *x; // [m,k]
     const eck_array *kept; // [m,>=k], its first k columns
     const double *weights; // of the computed and of the stored, or NULL
-    double kept_scale;     // of the stored
+    double kept_scale; // of the stored
     int64_t m, k;
 } rounded;
 
@@ -91,13 +91,13 @@ static void perturbation_clear(perturbation *p)
     ecki_free(p->dv);
 }
 
-// out [strip,k] = x[:, first..first+count]^T y for [m,k] matrices.
-static eck_status strip_product(double *out, const double *x, const double *y, int64_t m, int64_t k,
-                                const int64_t strip[2], eck_error *err)
+// out [strip,k] = x[:, first..first+count]^T y, strip = { first, count }.
+static eck_status strip_product(double *out, ecki_matrix x, ecki_matrix y, const int64_t strip[2],
+                                eck_error *err)
 {
-    const ecki_matrix left = { x + strip[0], m, strip[1], k, false };
-    return ecki_gemm(1.0, ecki_transposed(left), ecki_matrix_of(y, m, k), 0.0,
-                     ecki_panel(out, ECK_DTYPE_F64, strip[1], k), err);
+    const ecki_matrix left = { x.data + strip[0], x.rows, strip[1], x.ld, false };
+    return ecki_gemm(1.0, ecki_transposed(left), y, 0.0,
+                     ecki_panel(out, ECK_DTYPE_F64, strip[1], y.cols), err);
 }
 
 // || dW V^T + W_old dV^T ||_F^2 = <dW'dW, V'V> + 2 <dW'W, V'dV> + <W'W, dV'dV>, V as stored.
@@ -105,17 +105,17 @@ static eck_status perturbation_norm2(double *out, const perturbation *p, eck_err
 {
     eck_status status = ECK_OK;
     double *left = NULL, *right = NULL;
-    const double *const pairs[3][4] = { { p->dw, p->dw, p->v, p->v },
-                                        { p->dw, p->w, p->v, p->dv },
-                                        { p->w, p->w, p->dv, p->dv } };
+    const ecki_matrix w = ecki_matrix_of(p->w, p->m, p->k), dw = ecki_matrix_of(p->dw, p->m, p->k);
+    const ecki_matrix v = ecki_matrix_of(p->v, p->n, p->k), dv = ecki_matrix_of(p->dv, p->n, p->k);
+    const ecki_matrix pairs[3][4] = { { dw, dw, v, v }, { dw, w, v, dv }, { w, w, dv, dv } };
     double sum = 0.0;
     ECK_ALLOC_RAW(left, ecki_min(STRIP, p->k) * p->k);
     ECK_ALLOC_RAW(right, ecki_min(STRIP, p->k) * p->k);
     for (int64_t first = 0; first < p->k; first += STRIP) {
         const int64_t strip[2] = { first, ecki_min(STRIP, p->k - first) };
         for (int t = 0; t < 3; t++) {
-            ECK_TRY(strip_product(left, pairs[t][0], pairs[t][1], p->m, p->k, strip, err));
-            ECK_TRY(strip_product(right, pairs[t][2], pairs[t][3], p->n, p->k, strip, err));
+            ECK_TRY(strip_product(left, pairs[t][0], pairs[t][1], strip, err));
+            ECK_TRY(strip_product(right, pairs[t][2], pairs[t][3], strip, err));
             double dot = 0.0;
             for (int64_t i = 0; i < strip[1] * p->k; i++)
                 dot += left[i] * right[i];
@@ -159,8 +159,9 @@ done:
 }
 
 // With T the error of the F64 factors, D = W V^T - stored and R = A - W V^T:
-// ||R + D||^2 <= T^2 + ||D||^2 + 2 |<R, D>|, and since R V = 0 up to the eigenvectors' own error, only
-// products of two roundings are left of <R, D>: |<R dV, dW>| <= T ||dV|| ||dW||. (docs/methods/svd.md)
+// ||R + D||^2 <= T^2 + ||D||^2 + 2 |<R, D>|, and since R V = 0 up to the eigenvectors' own error,
+// only products of two roundings are left of <R, D>: |<R dV, dW>| <= T ||dV|| ||dW||.
+// (docs/methods/svd.md)
 static eck_status tail_distance(ecki_distance *out, const ecki_svd_job *job, const eck_svd *svd,
                                 eck_error *err)
 {
@@ -176,7 +177,8 @@ static eck_status tail_distance(ecki_distance *out, const ecki_svd_job *job, con
     const double sums = (double)(p.m + p.n + p.k + 8) * UNIT;
     const double d2_error = sums * (dw * v + w * dv) * (dw * v + w * dv);
     const double slack = job->spectrum->info.tail_error * norm * norm;
-    // What the F64 factors may miss: the Gram's error, vectors not quite invariant, W = A V rounded.
+    // What the F64 factors may miss: the Gram's error, vectors not quite invariant, W = A V
+    // rounded.
     const double straight = job->backward * norm + job->defect +
                             ((double)(job->a->info.rows + job->a->info.cols) + 8.0) * UNIT *
                                 sqrt((double)p.k) * norm * (job->backward > 0.0 ? 0.0 : 1.0);

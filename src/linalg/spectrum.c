@@ -40,7 +40,8 @@ static uint64_t sum_bytes(const unsigned char *bytes, int64_t count)
 static bool bytes_needed(int64_t n, int64_t *out)
 {
     int64_t square = 0, numbers = 0;
-    if (n < 0 || !ecki_mul(n, n - 1, &square) || !ecki_add(square / 2, 4 * n, &numbers)) return false;
+    if (n < 0 || !ecki_mul(n, n - 1, &square) || !ecki_add(square / 2, 4 * n, &numbers))
+        return false;
     if (!ecki_mul(numbers, (int64_t)sizeof(double), &numbers)) return false;
     return ecki_add(numbers, (int64_t)(sizeof(header) + sizeof(uint64_t)), out);
 }
@@ -96,10 +97,11 @@ static eck_status read_header(header *h, const void *bytes, int64_t count, eck_e
 {
     eck_status status = ECK_OK;
     int64_t needed = 0;
-    ECK_REQUIRE(count >= (int64_t)sizeof *h, ECK_E_FORMAT, count, "a spectrum of %lld bytes is cut short",
-                (long long)count);
+    ECK_REQUIRE(count >= (int64_t)sizeof *h, ECK_E_FORMAT, count,
+                "a spectrum of %lld bytes is cut short", (long long)count);
     memcpy(h, bytes, sizeof *h);
-    ECK_REQUIRE(memcmp(h->magic, MAGIC, sizeof MAGIC) == 0, ECK_E_FORMAT, 0, "these bytes are no spectrum");
+    ECK_REQUIRE(memcmp(h->magic, MAGIC, sizeof MAGIC) == 0, ECK_E_FORMAT, 0,
+                "these bytes are no spectrum");
     ECK_REQUIRE(h->version == VERSION && h->order == ORDER_MARK, ECK_E_FORMAT, 8,
                 "spectrum version %u or byte order is not ours", h->version);
     ECK_REQUIRE(h->rows >= 0 && h->cols >= 0 && bytes_needed(ecki_min(h->rows, h->cols), &needed) &&
@@ -123,12 +125,13 @@ static eck_status check_numbers(const eck_spectrum *spectrum, eck_error *err)
 {
     const int64_t n = spectrum->t.n;
     const ecki_tridiagonal *const t = &spectrum->t;
-    bool sound = ecki_first_nonfinite(spectrum->values, n) < 0 &&
-                 ecki_first_nonfinite(t->diagonal, n) < 0 &&
-                 ecki_first_nonfinite(t->off_diagonal, n) < 0 && ecki_first_nonfinite(t->tau, n) < 0 &&
-                 ecki_first_nonfinite(spectrum->packed, n * (n - 1) / 2) < 0;
+    bool sound =
+        ecki_first_nonfinite(spectrum->values, n) < 0 && ecki_first_nonfinite(t->diagonal, n) < 0 &&
+        ecki_first_nonfinite(t->off_diagonal, n) < 0 && ecki_first_nonfinite(t->tau, n) < 0 &&
+        ecki_first_nonfinite(spectrum->packed, n * (n - 1) / 2) < 0;
     for (int64_t i = 0; i < n && sound; i++)
-        sound = spectrum->values[i] >= 0.0 && (i == 0 || spectrum->values[i] <= spectrum->values[i - 1]);
+        sound = spectrum->values[i] >= 0.0 &&
+                (i == 0 || spectrum->values[i] <= spectrum->values[i - 1]);
     if (sound) return ECK_OK;
     return ecki_error(err, ECK_E_FORMAT, (int64_t)sizeof(header),
                       "a spectrum holds values that are not finite or not in order");
@@ -143,7 +146,8 @@ eck_status eck_spectrum_load(eck_spectrum **out, const void *bytes, int64_t coun
     ECK_TRY(read_header(&h, bytes, count, err));
     const int64_t body = count - (int64_t)sizeof sum;
     memcpy(&sum, (const char *)bytes + body, sizeof sum);
-    ECK_REQUIRE(sum == sum_bytes(bytes, body), ECK_E_FORMAT, body, "the sum of a spectrum's bytes is wrong");
+    ECK_REQUIRE(sum == sum_bytes(bytes, body), ECK_E_FORMAT, body,
+                "the sum of a spectrum's bytes is wrong");
     ECK_TRY(ecki_spectrum_new(&spectrum, h.rows, h.cols, true, err));
     const int64_t n = spectrum->t.n;
     ECK_ALLOC_RAW(spectrum->packed, n > 0 ? n * (n - 1) / 2 : 0);

@@ -14,33 +14,35 @@
 struct eck_spectrum {
     eck_spectrum_info info;
     eck_dtype storage;
-    double scale;       // power of two; the reduction is that of the Gram of scale A
-    double *values;     // [count], of A
-    double *tails;      // [count+1]
+    double scale; // power of two; the reduction is that of the Gram of scale A
+    double *values; // [count], of A
+    double *tails; // [count+1]
     ecki_tridiagonal t; // t.tau NULL: no reduction kept, values only
-    double *packed;     // column c = 1 .. n-1 of the reduced triangle above the diagonal, c numbers each
-    bool one_thread;    // the BLAS ran on one thread
+    double
+        *packed; // column c = 1 .. n-1 of the reduced triangle above the diagonal, c numbers each
+    bool one_thread; // the BLAS ran on one thread
 };
 
 /** The side of the Gram: RIGHT when rows >= cols. */
 eck_side ecki_near_side(int64_t rows, int64_t cols);
 
 /** Allocates a spectrum of a [rows,cols] matrix with room for everything but `packed`. */
-eck_status ecki_spectrum_new(eck_spectrum **out, int64_t rows, int64_t cols, bool reduction, eck_error *err);
+eck_status ecki_spectrum_new(eck_spectrum **out, int64_t rows, int64_t cols, bool reduction,
+                             eck_error *err);
 
 /** Fills info from `values` (of A), storage and the squared norm; tails from the small end. */
 void ecki_spectrum_describe(eck_spectrum *spectrum, double norm2_scaled);
 
 /** Values, and the reduction if `reduction`: without it large matrices take a faster way. */
-eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction, const eck_context *context,
-                               eck_error *err);
+eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction,
+                               const eck_context *context, eck_error *err);
 
 /** Gives the memory of the reduction back; values and tails stay. */
 void ecki_spectrum_drop_reduction(eck_spectrum *spectrum);
 
 /** Vectors of the k largest values, orthonormal columns of a row-major [count,k], descending.
  *  solver_out  name of what answered; `thorough`: start with the slower, safer solver */
-eck_status ecki_spectrum_vectors(double *out, const char **solver_out, const eck_spectrum *spectrum, int64_t k,
-                                 bool thorough, const eck_context *context, eck_error *err);
+eck_status ecki_spectrum_vectors(double *out, const char **solver_out, const eck_spectrum *spectrum,
+                                 int64_t k, bool thorough, eck_error *err);
 
 #endif

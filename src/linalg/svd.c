@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "linalg/operator.h"
+#include "linalg/op.h"
 #include "linalg/svd_job.h"
 
 const char *eck_engine_name(eck_engine engine)
@@ -41,12 +41,14 @@ eck_status eck_rule_rank(int64_t *rank_out, const eck_spectrum_info *spectrum, e
         k = rank;
         break;
     case ECK_RULE_ENERGY:
-        ECK_REQUIRE(target > 0.0 && target <= 1.0, ECK_E_RANGE, -1, "energy %g lies outside (0,1]", target);
+        ECK_REQUIRE(target > 0.0 && target <= 1.0, ECK_E_RANGE, -1, "energy %g lies outside (0,1]",
+                    target);
         while (k < n && spectrum->tails[k] * spectrum->tails[k] > 1.0 - target)
             k++;
         break;
     case ECK_RULE_ERROR:
-        ECK_REQUIRE(target >= 0.0 && target < 1.0, ECK_E_RANGE, -1, "error %g lies outside [0,1)", target);
+        ECK_REQUIRE(target >= 0.0 && target < 1.0, ECK_E_RANGE, -1, "error %g lies outside [0,1)",
+                    target);
         while (k < n && spectrum->tails[k] > target)
             k++;
         break;
@@ -79,10 +81,11 @@ static eck_status check_options(eck_svd_options *out, const eck_svd_options *giv
     ECK_REQUIRE(o.engine == ECK_ENGINE_AUTO || o.engine == ECK_ENGINE_EXACT ||
                     o.engine == ECK_ENGINE_GOLUB_KAHAN,
                 ECK_E_RANGE, -1, "engine %d is unknown", (int)o.engine);
-    ECK_REQUIRE(o.proof == ECK_PROOF_TAIL || o.proof == ECK_PROOF_RESIDUAL || o.proof == ECK_PROOF_BOUND,
+    ECK_REQUIRE(o.proof == ECK_PROOF_TAIL || o.proof == ECK_PROOF_RESIDUAL ||
+                    o.proof == ECK_PROOF_BOUND,
                 ECK_E_RANGE, -1, "proof %d is unknown", (int)o.proof);
-    ECK_REQUIRE(o.proof != ECK_PROOF_BOUND || (o.failure >= 1e-12 && o.failure <= 0.5), ECK_E_RANGE, -1,
-                "failure %g lies outside 1e-12 .. 0.5", o.failure);
+    ECK_REQUIRE(o.proof != ECK_PROOF_BOUND || (o.failure >= 1e-12 && o.failure <= 0.5), ECK_E_RANGE,
+                -1, "failure %g lies outside 1e-12 .. 0.5", o.failure);
     ECK_REQUIRE(o.rank >= 0, ECK_E_RANGE, -1, "rank %lld is negative", (long long)o.rank);
     if (o.engine == ECK_ENGINE_AUTO) o.engine = ECK_ENGINE_EXACT;
     *out = o;
@@ -152,7 +155,8 @@ done:
 }
 
 eck_status eck_spectrum_svd(eck_svd **out, const eck_spectrum *spectrum, const eck_operator *a,
-                            const eck_svd_options *options, const eck_context *context, eck_error *err)
+                            const eck_svd_options *options, const eck_context *context,
+                            eck_error *err)
 {
     eck_status status = ECK_OK;
     ecki_svd_job job = { .a = a, .context = context, .captured = -1.0, .start = ecki_clock() };

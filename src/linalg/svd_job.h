@@ -1,5 +1,6 @@
 /**
- * One singular value decomposition on its way: the lanes fill the F64 factors, finishing rounds and proves them.
+ * One singular value decomposition on its way: the lanes fill the F64 factors, finishing rounds and
+ * proves them.
  */
 #ifndef ECKI_SVD_JOB_H
 #define ECKI_SVD_JOB_H
@@ -14,18 +15,21 @@
 
 /** Factors are of scale A; freed by ecki_svd_job_clear(). */
 typedef struct ecki_svd_job {
-    const eck_operator *a;             /**< borrowed */
-    const eck_context *context;        /**< borrowed */
-    const eck_spectrum *spectrum;      /**< borrowed: values, tails, scale */
-    eck_spectrum *own;                 /**< the same if nobody else needs its reduction, or NULL */
-    eck_svd_options options;           /**< checked; store is never NONE */
+    const eck_operator *a; /**< borrowed */
+    const eck_context *context; /**< borrowed */
+    const eck_spectrum *spectrum; /**< borrowed: values, tails, scale */
+    eck_spectrum *own; /**< the same if nobody else needs its reduction, or NULL */
+    eck_svd_options options; /**< checked; store is never NONE */
     int64_t rank;
     double *u, *v; /**< [rows,rank], [cols,rank] row-major; NULL when only values are wanted */
-    double *s;     /**< [rank] between them, or NULL: one of the two carries the values (COMPACT) */
+    double *s; /**< [rank] between them, or NULL: one of the two carries the values (COMPACT) */
     eck_side orthonormal; /**< COMPACT: the side without the values */
-    double captured;      /**< || A P ||_F^2 for the projector P on the vectors of the near side; -1 not computed */
-    double defect;        /**< bound of || A P - u diag(s) v^T ||_F: the price of orthonormal far vectors */
-    double backward;      /**< F64 lane: || E ||_F / || A ||_F of the matrix A + E that the factors belong to; else 0 */
+    double captured; /**< || A P ||_F^2 for the projector P on the vectors of the near side; -1 not
+                        computed */
+    double
+        defect; /**< bound of || A P - u diag(s) v^T ||_F: the price of orthonormal far vectors */
+    double backward; /**< F64 lane: || E ||_F / || A ||_F of the matrix A + E that the factors
+                        belong to; else 0 */
     eck_engine engine;
     const char *solver;
     bool one_thread;
@@ -44,7 +48,8 @@ eck_status ecki_factor_exact(ecki_svd_job *job, eck_error *err);
 eck_status ecki_svd_finish(eck_svd **out, ecki_svd_job *job, eck_error *err);
 
 /** The certificate of factors as stored, by the proof the options ask for. */
-eck_status ecki_svd_certify(eck_certificate *out, const ecki_svd_job *job, const eck_svd *svd, eck_error *err);
+eck_status ecki_svd_certify(eck_certificate *out, const ecki_svd_job *job, const eck_svd *svd,
+                            eck_error *err);
 
 /** The F64 lane (engine EXACT) and the reference (GOLUB_KAHAN): spectrum and factors at once. */
 eck_status ecki_svd_dense(eck_svd **out, ecki_svd_job *job, eck_error *err);
@@ -52,8 +57,9 @@ eck_status ecki_svd_dense(eck_svd **out, ecki_svd_job *job, eck_error *err);
 /** Fills a matrix that a solver will destroy: column-major [m,n]. */
 typedef eck_status (*ecki_dense_load)(void *self, double *a, eck_error *err);
 
-/** gesdd, then gesvd, then gesvj, beginning with `first`, until one gives finite values in order. */
-eck_status ecki_dense_solve(ecki_dense_svd *svd, ecki_svd_solver first, const char **solver_out, ecki_dense_load load,
-                            void *self, eck_error *err);
+/** gesdd, then gesvd, then gesvj, beginning with `first`, until one gives finite values in order.
+ */
+eck_status ecki_dense_solve(ecki_dense_svd *svd, ecki_svd_solver first, const char **solver_out,
+                            ecki_dense_load load, void *self, eck_error *err);
 
 #endif

@@ -26,7 +26,8 @@ static eck_status apply_reflectors(double *z, const eck_spectrum *spectrum, int6
         for (int64_t c = 0; c < count; c++)
             memcpy(block + c * rows, spectrum->packed + (first + c) * (first + c - 1) / 2,
                    (size_t)(first + c) * sizeof *block);
-        ECK_TRY(ecki_dormql(z, n, columns, block, rows, count, spectrum->t.tau + first - 1, err));
+        const ecki_reflectors h = { block, rows, count, spectrum->t.tau + first - 1 };
+        ECK_TRY(ecki_dormql(z, n, columns, &h, err));
     }
 done:
     ecki_free(block);
@@ -81,15 +82,13 @@ done:
 }
 
 eck_status ecki_spectrum_vectors(double *out, const char **solver_out, const eck_spectrum *spectrum,
-                                 int64_t k, bool thorough, const eck_context *context,
-                                 eck_error *err)
+                                 int64_t k, bool thorough, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = spectrum->t.n;
     int64_t info = 1;
     *solver_out = "dstedc";
     if (k == 0) return ECK_OK;
-    ECK_TRY(ecki_progress(context, "vectors", 0, 1, err));
     if (k <= n / 4 && !thorough) {
         ECK_TRY(few_vectors(out, spectrum, k, &info, err));
         if (info == 0) *solver_out = "dstemr";

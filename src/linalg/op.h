@@ -1,0 +1,82 @@
+/**
+ * Operators from inside: the object, the derived methods, and what only certificates ask for.
+ */
+#ifndef ECKI_OP_H
+#define ECKI_OP_H
+
+#include "base/error.h"
+#include "eckart/operator.h"
+
+/** Derived methods work on panels of this many rows and columns; a result depends on these, never
+ * on threads. */
+enum { ECKI_PANEL_ROWS = 256, ECKI_PANEL_COLS = 4096, ECKI_GRAM_WIDTH = 512 };
+
+/** How far rounding can take what an operator computes from what it stands for. */
+typedef struct ecki_measure {
+    double magnitude; /**< bound of the Frobenius norm of the sums of absolute values behind every
+                         element */
+    double error; /**< bound of the Frobenius norm of the errors of a read of the whole */
+    int64_t depth; /**< roundings behind one element of a product with a vector, besides those over
+                      its length */
+} ecki_measure;
+
+/** What operators of ours add to the public methods; NULL = derived. */
+typedef struct ecki_operator_extra {
+    eck_status (*measure)(ecki_measure *out, void *self, const eck_context *context,
+                          eck_error *err);
+    eck_status (*apply)(void *self, double scale, eck_panel x, eck_panel out,
+                        const eck_context *context, eck_error *err);
+    eck_status (*apply_transpose)(void *self, double scale, eck_panel y, eck_panel out,
+                                  const eck_context *context, eck_error *err);
+} ecki_operator_extra;
+
+struct eck_operator {
+    eck_operator_info info; // name is `name`
+    eck_operator_methods methods;
+    ecki_operator_extra extra;
+    void *self;
+    char *name;
+};
+
+/** eck_operator_read() into a contiguous F64 panel, times a power of two. */
+eck_status ecki_operator_block(const eck_operator *a, int64_t row, int64_t col, eck_panel out,
+                               double scale, eck_error *err);
+
+/** Derived: the norm found by a scan, and info.read_error. */
+eck_status ecki_operator_measure(ecki_measure *out, const eck_operator *a,
+                                 const eck_context *context, eck_error *err);
+
+/** u diag(s) v^T of stored factors, u [rows,k], v [cols,k], s [k] copied or NULL; borrows the data
+ * of the views. */
+eck_status ecki_operator_factored(eck_operator **out, eck_view u, const double *s, eck_view v,
+                                  eck_error *err);
+
+/** The derived methods, for operator.c. */
+eck_status ecki_derive_read(const eck_operator *a, int64_t row, int64_t col, eck_panel out,
+                            eck_error *err);
+eck_status ecki_derive_apply(const eck_operator *a, double scale, eck_panel x, eck_panel out,
+                             const eck_context *context, eck_error *err);
+eck_status ecki_derive_apply_transpose(const eck_operator *a, double scale, eck_panel y,
+                                       eck_panel out, const eck_context *context, eck_error *err);
+eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, eck_panel out,
+                            const eck_context *context, eck_error *err);
+eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_context *context,
+                            eck_error *err);
+
+/** Width of the panels of a Gram of order p: about 2^18 numbers, at least 512. */
+int64_t ecki_gram_width(int64_t order);
+
+/** Power of two that brings `max` into [1,2), so that squares neither overflow nor vanish; 1 for 0.
+ */
+double ecki_scale_of(double max);
+
+/** The wider of two storage types, for operators made of others: F64, F32, or the common 16-bit
+ * one. */
+eck_dtype ecki_storage_of(eck_dtype a, eck_dtype b);
+
+/** An F64 panel with room for out.rows x out.cols: `out` itself if it is F64, else one to be freed
+ * by ecki_staging_end(), which rounds it into `out` when `good`. */
+eck_status ecki_staging_begin(eck_panel *staged, eck_panel out, eck_error *err);
+void ecki_staging_end(eck_panel *staged, eck_panel out, bool good);
+
+#endif
