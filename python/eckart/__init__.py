@@ -6,9 +6,9 @@
 
 from .checkpoint import Checkpoint, Tensor
 from .errors import Error, ExistsError, FormatError, MismatchError, RangeError, ShapeError, UnsupportedError
-from .manifest import Manifest, Module, Stage
+from .manifest import PRODUCER_VERSION, Manifest, Module, Stage
 
-__version__ = "0.1.0"
+__version__ = PRODUCER_VERSION
 
 __all__ = [
     "Checkpoint",

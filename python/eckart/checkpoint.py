@@ -50,14 +50,15 @@ class Checkpoint:
         """Reads manifest and headers. Raises FormatError, UnsupportedError or ShapeError; OSError if unreadable."""
         path = Path(path)
         if path.is_dir():
-            manifest = Manifest.parse(_read_text(path / MANIFEST_FILE), str(path / MANIFEST_FILE))
+            text, file = _read_text(path / MANIFEST_FILE), str(path / MANIFEST_FILE)
             tensors = _open_directory(path)
         else:
             tensors, metadata = _open_file(path)
             if METADATA_KEY not in metadata:
                 raise FormatError(f"{str(path)!r} carries no manifest of ours: it is not a factored model")
-            manifest = Manifest.parse(metadata[METADATA_KEY], str(path))
+            text, file = metadata[METADATA_KEY].encode(), str(path)
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        manifest = Manifest.parse(text, file, shapes)
         groups = {name: module.check(shapes) for name, module in manifest.modules.items()}
         return cls(path, manifest, tensors, groups)
 

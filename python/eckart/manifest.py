@@ -16,6 +16,7 @@ from .errors import FormatError, ShapeError, UnsupportedError
 
 FORMAT = "eckart-factored"
 VERSION = 1
+PRODUCER_VERSION = "0.1.0"
 METHODS = ("svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise")
 KINDS = ("linear", "conv", "conv_transpose", "embedding", "conv1d_gpt2")
 STAGE_KINDS = ("linear", "conv", "conv_transpose", "lookup", "scale")
@@ -202,8 +203,11 @@ class Manifest:
     version: int = VERSION
 
     @classmethod
-    def parse(cls, text: str | bytes, file: str = "eckart.json") -> Manifest:
-        """The manifest in a text. Raises FormatError or UnsupportedError naming `file` and what is wrong."""
+    def parse(
+        cls, text: str | bytes, file: str = "eckart.json", shapes: Mapping[str, Sequence[int]] | None = None
+    ) -> Manifest:
+        """The manifest in a text; `shapes` of the tensors tell the kind of stages that do not. Raises FormatError or
+        UnsupportedError naming `file` and what is wrong."""
         root = _mapping(_decode(text, file), f"the manifest of {file!r}")
         if root.get("format") != FORMAT:
             raise FormatError(f"{file!r} is not a manifest of ours: format is {root.get('format')!r}, not {FORMAT!r}")
@@ -213,7 +217,7 @@ class Manifest:
         if version != VERSION:
             raise UnsupportedError(f"the manifest of {file!r} has version {version}: this package reads {VERSION}")
         records = _mapping(root.get("modules"), f"modules of {file!r}")
-        modules = {name: _module(name, record) for name, record in records.items()}
+        modules = {name: _module(name, record, shapes or {}) for name, record in records.items()}
         for module in modules.values():
             if module.tied_to is not None and module.tied_to not in modules:
                 raise FormatError(f"module {module.name!r} is tied to {module.tied_to!r}, which is not in the manifest")
@@ -223,7 +227,9 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """The manifest as it is written."""
         modules = {name: module.to_json() for name, module in self.modules.items()}
-        return {"format": FORMAT, "version": self.version, "source": dict(self.source), "modules": modules}
+        producer = {"name": "eckart (Python)", "version": PRODUCER_VERSION}
+        source = dict(self.source)
+        return {"format": FORMAT, "version": self.version, "producer": producer, "source": source, "modules": modules}
 
     def dumps(self) -> str:
         """The manifest as text, one line; equal manifests give equal text."""
@@ -316,10 +322,20 @@ def _number(value: Any, what: str) -> float | None:
     return number
 
 
-def _stage(record: Any, what: str) -> Stage:
+def _likely_kind(shape: Sequence[int], first_of_embedding: bool) -> str:
+    """What a stage without a kind is: its tensor's dimensions say."""
+    if len(shape) == 2:
+        return "lookup" if first_of_embedding else "linear"
+    return "scale" if len(shape) == 1 else "conv"
+
+
+def _stage(record: Any, what: str, shapes: Mapping[str, Sequence[int]], first_of_embedding: bool) -> Stage:
     record = _mapping(record, what)
-    kind = _known(record.get("kind"), STAGE_KINDS, f"kind of {what}")
     weight = _name(record.get("weight"), f"weight of {what}")
+    kind = record.get("kind")
+    if "kind" not in record and weight in shapes:
+        kind = _likely_kind(shapes[weight], first_of_embedding)
+    kind = _known(kind, STAGE_KINDS, f"kind of {what}")
     groups = record.get("groups", 1)
     if type(groups) is not int or groups < 1:
         raise FormatError(f"groups of {what} is {groups!r}, not an integer of 1 or more")
@@ -341,7 +357,7 @@ def _check_order(name: str, kind: str, stages: Sequence[Stage]) -> None:
         raise UnsupportedError(f"module {name!r} of kind conv_transpose has no conv_transpose stage")
 
 
-def _module(name: str, record: Any) -> Module:
+def _module(name: str, record: Any, shapes: Mapping[str, Sequence[int]]) -> Module:
     what = f"module {name!r}"
     record = dict(_mapping(record, what))
     method = _known(record.pop("method", None), METHODS, f"method of {what}")
@@ -353,7 +369,10 @@ def _module(name: str, record: Any) -> Module:
     items = record.pop("stages", None)
     if not isinstance(items, list) or not 1 <= len(items) <= STAGES_MAX:
         raise FormatError(f"stages of {what} is not a list of 1 to {STAGES_MAX}")
-    stages = tuple(_stage(item, f"stage {index} of {what}") for index, item in enumerate(items))
+    stages = tuple(
+        _stage(item, f"stage {index} of {what}", shapes, index == 0 and kind == "embedding")
+        for index, item in enumerate(items)
+    )
     _check_order(name, kind, stages)
     bias, tied_to = record.pop("bias", None), record.pop("tied_to", None)
     certificate = record.pop("certificate", None)

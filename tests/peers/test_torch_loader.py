@@ -614,6 +614,22 @@ def test_broken_text(tmp_path, text, message):
         eckart.torch.load(small_model(), small_file().write(tmp_path / "out", text))
 
 
+@pytest.mark.parametrize("kind", ["linear", "scaled", "embedding", "conv"])
+def test_stages_without_a_kind_have_the_one_their_shape_suggests(tmp_path, kind):
+    module = {"embedding": nn.Embedding(17, 8), "conv": nn.Conv2d(6, 7, (3, 5))}.get(kind, nn.Linear(13, 9))
+    stages = {
+        "linear": [(normal(4, 13), "linear", 1), (normal(9, 4), "linear", 1)],
+        "scaled": [(normal(4, 13), "linear", 1), (normal(4), "scale", 1), (normal(9, 4), "linear", 1)],
+        "embedding": [(normal(17, 3), "lookup", 1), (normal(8, 3), "linear", 1)],
+        "conv": four_stages()[0],
+    }[kind]
+    file = chain_file(module, "linear" if kind == "scaled" else kind, stages)
+    for stage in file.modules["1"]["stages"]:
+        del stage["kind"]
+    checkpoint = eckart.Checkpoint.open(file.write(tmp_path / "out"))
+    assert [stage.kind for stage in checkpoint.manifest.modules["1"].stages] == [stage[1] for stage in stages]
+
+
 def test_broken_convolutions(tmp_path):
     module = nn.Conv2d(6, 7, (3, 5))
     stages, _ = four_stages()
