@@ -22,9 +22,16 @@ extern "C" {
 ECK_API eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_info *info,
                                   double seconds_total, eck_error *err);
 
-/** {"rows","cols","dtype","rank","engine","eigenvalues":[...],"certificate":{...},"seconds"} */
+/** {"rows","cols","dtype","rank","engine","asymmetry","seconds","error","certificate":{...},"eigenvalues":[...]} */
 ECK_API eck_status eck_report_eigen(char **out, const eck_eigen *eigen, const eck_operator_info *info,
                                     eck_error *err);
+
+/**
+ * Error and energy against rank as CSV, header "k,sigma,error,energy", one line for each k = 1..count: the relative
+ * Frobenius error of the best rank k and 1 - error^2, from the values alone.
+ * values  [count] singular values, descending
+ */
+ECK_API eck_status eck_report_curve(char **out, const double *values, int64_t count, eck_error *err);
 
 /** {"model","format","tensors":n,"bytes":n,"layers":[{"name","kind","shape","dtype","parameters","factored","skipped",
  *   "tied_to"}],"totals":{"layers","selected","parameters","selected_parameters"},"warnings":[...]} */

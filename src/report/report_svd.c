@@ -1,0 +1,65 @@
+// Documents of one decomposed matrix: singular values or eigenvalues, and their certificate.
+#include "eckart/report.h"
+#include "report/json_text.h"
+
+// {"kind","norm","value","low","optimum":[low,high],"excess","floor","probability","stored",
+//  "orthogonality"}; value is the bound above which the true error never lies. excess is null when
+// the optimum is 0, orthogonality when no orthonormal factor was made.
+static ecki_json certificate(const eck_certificate *known)
+{
+    const double optimum[] = { known->optimum_low, known->optimum_high };
+    ecki_json object = ecki_json_object();
+    ecki_json_text(&object, "kind", eck_proof_name(known->proof));
+    ecki_json_text(&object, "norm", "frobenius");
+    ecki_json_real(&object, "value", known->error_high);
+    ecki_json_real(&object, "low", known->error_low);
+    ecki_json_reals(&object, "optimum", optimum, 2);
+    ecki_json_real(&object, "excess", known->excess_high);
+    ecki_json_real(&object, "floor", known->floor);
+    ecki_json_real(&object, "probability", known->failure);
+    ecki_json_text(&object, "stored", eck_dtype_name(known->stored));
+    if (known->orthogonality < 0)
+        ecki_json_add(&object, "orthogonality", json_null());
+    else
+        ecki_json_real(&object, "orthogonality", known->orthogonality);
+    return object;
+}
+
+eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_info *info,
+                          double seconds_total, eck_error *err)
+{
+    ecki_json object = ecki_json_object();
+    ecki_json_integer(&object, "rows", svd->rows);
+    ecki_json_integer(&object, "cols", svd->cols);
+    ecki_json_text(&object, "dtype", eck_dtype_name(info->storage));
+    ecki_json_integer(&object, "rank", svd->rank);
+    ecki_json_integer(&object, "numerical_rank", svd->numerical_rank);
+    ecki_json_real(&object, "tolerance", svd->tolerance);
+    ecki_json_text(&object, "engine", eck_engine_name(svd->engine));
+    ecki_json_text(&object, "solver", svd->solver);
+    ecki_json_bool(&object, "reproducible", svd->reproducible);
+    ecki_json_real(&object, "seconds", svd->seconds);
+    ecki_json_real(&object, "seconds_total", seconds_total);
+    ecki_json_real(&object, "error", svd->certificate.error);
+    ecki_json_real(&object, "energy", svd->energy);
+    ecki_json_put(&object, "certificate", certificate(&svd->certificate));
+    ecki_json_reals(&object, "singular_values", svd->s->data, svd->s->shape[0]);
+    return ecki_json_finish(out, object, err);
+}
+
+eck_status eck_report_eigen(char **out, const eck_eigen *eigen, const eck_operator_info *info,
+                            eck_error *err)
+{
+    ecki_json object = ecki_json_object();
+    ecki_json_integer(&object, "rows", eigen->size);
+    ecki_json_integer(&object, "cols", eigen->size);
+    ecki_json_text(&object, "dtype", eck_dtype_name(info->storage));
+    ecki_json_integer(&object, "rank", eigen->rank);
+    ecki_json_text(&object, "engine", eck_engine_name(ECK_ENGINE_EXACT));
+    ecki_json_real(&object, "asymmetry", eigen->asymmetry);
+    ecki_json_real(&object, "seconds", eigen->seconds);
+    ecki_json_real(&object, "error", eigen->certificate.error);
+    ecki_json_put(&object, "certificate", certificate(&eigen->certificate));
+    ecki_json_reals(&object, "eigenvalues", eigen->values->data, eigen->values->shape[0]);
+    return ecki_json_finish(out, object, err);
+}
