@@ -1,0 +1,284 @@
+// eckart svd: one matrix, taken apart, with a certificate.
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "eckart/report.h"
+#include "eckart/svd.h"
+#include "figures.h"
+#include "interrupt.h"
+#include "matrix.h"
+#include "settings.h"
+#include "svd_output.h"
+
+typedef struct svd_settings {
+    settings common; // first, so that the shared tables fit
+    bool full, thin, reduced;
+    bool compact, subspaces, symmetric, center, explain;
+    const char *curve;
+    int engine, proof, dtype;
+    int64_t seed;
+} svd_settings;
+
+#define PLACE(member) offsetof(svd_settings, member)
+
+static const opt_entry rule_options[] = {
+    { OPT_INTEGER, '\0', "rank", "K", PLACE(common.rank), 1, 1e15, "keep K terms" },
+    { OPT_PART, '\0', "energy", "E", PLACE(common.energy), DBL_MIN, 1,
+      "keep the fewest terms with energy E or more: 0.99 or 99%" },
+    { OPT_PART, '\0', "error", "E", PLACE(common.error), 0, 1 - DBL_EPSILON,
+      "keep the fewest terms with relative error E or less: 0.1 or 10%" },
+    { OPT_FLAG, '\0', "reduced", NULL, PLACE(reduced), 0, 0,
+      "keep as many terms as the numerical rank" },
+    { OPT_FLAG, '\0', "thin", NULL, PLACE(thin), 0, 0,
+      "keep all min(rows, cols) terms; the default with --output" },
+    { OPT_FLAG, '\0', "full", NULL, PLACE(full), 0, 0,
+      "keep all terms, U and V completed to square" },
+    { 0 }
+};
+
+static const opt_entry matrix_options[] = {
+    { OPT_FLAG, '\0', "center", NULL, PLACE(center), 0, 0,
+      "subtract the mean of every column first: principal components" },
+    { 0 }
+};
+
+static const opt_entry output_options[] = {
+    { OPT_TEXT, 'o', "output", "FILE", PLACE(common.output), 0, 0,
+      "write the factors: .npz or .safetensors" },
+    { OPT_FLAG, 'f', "force", NULL, PLACE(common.force), 0, 0, "replace files that exist" },
+    { OPT_FLAG, '\0', "compact", NULL, PLACE(compact), 0, 0,
+      "two factors, first [k,n] and last [m,k], instead of U, S and Vt" },
+    { OPT_TEXT, '\0', "curve", "FILE", PLACE(curve), 0, 0,
+      "write error and energy against rank as CSV: k,sigma,error,energy" },
+    { OPT_CHOICE, '\0', "dtype", "auto|f64|f32|f16|bf16", PLACE(dtype), 0, 0,
+      "storage type of the factors; default auto: f64 for f64 input, else f32" },
+    { 0 }
+};
+
+static const opt_entry how_options[] = {
+    { OPT_CHOICE, '\0', "engine", "auto|exact|golub-kahan", PLACE(engine), 0, 0,
+      "how to compute; golub-kahan is LAPACK in f64, the reference" },
+    { OPT_CHOICE, '\0', "proof", "exact|residual|bound", PLACE(proof), 0, 0,
+      "how the error is proven; default residual" },
+    { OPT_INTEGER, '\0', "seed", "N", PLACE(seed), 0, 1e18,
+      "seed of the probes of --proof bound; default 0" },
+    { OPT_FLAG, '\0', "explain", NULL, PLACE(explain), 0, 0,
+      "say what will be computed, how, and what it costs" },
+    { 0 }
+};
+
+static const opt_group groups[] = {
+    { "How many terms (one of these; without one and without --output: values only)",
+      rule_options },
+    { "Which decomposition", matrix_options },
+    { "Output", output_options },
+    { "How", how_options },
+    { "Every command", run_options },
+    { NULL, NULL }
+};
+
+// Which options exclude each other, said before anything is read.
+static eck_status check_usage(session *run, const svd_settings *from)
+{
+    const settings *const common = &from->common;
+    const int rules = (common->rank >= 0) + (common->energy >= 0) + (common->error >= 0) +
+                      from->reduced + from->thin + from->full;
+    if (rules > 1)
+        return session_usage(run,
+                             "give one of --rank, --energy, --error, --reduced, --thin, "
+                             "--full, found %d of them",
+                             rules);
+    if (from->compact && from->full)
+        return session_usage(run, "--compact keeps no square U and V: leave --full away");
+    if (from->subspaces && (rules > from->full || from->compact))
+        return session_usage(run,
+                             "--subspaces needs every term: leave the rule and --compact away");
+    if (from->symmetric &&
+        (from->compact || from->subspaces || from->full || from->center || from->curve))
+        return session_usage(run, "--symmetric goes with none of --compact, --subspaces, --full, "
+                                  "--center, --curve");
+    if (from->compact && !common->output)
+        return session_usage(run, "--compact says what to write: give --output FILE too");
+    return ECK_OK;
+}
+
+static eck_status check_files(session *run, const svd_settings *from)
+{
+    const settings *const common = &from->common;
+    const char *const ending = common->output ? strrchr(common->output, '.') : NULL;
+    if (common->output &&
+        !(ending && (strcmp(ending, ".npz") == 0 || strcmp(ending, ".safetensors") == 0)))
+        return session_usage(run,
+                             "option '--output': found '%s', allowed: a file that ends in "
+                             ".npz or .safetensors",
+                             common->output);
+    if (ending && strcmp(ending, ".npz") == 0 && from->dtype == 4)
+        return session_usage(run, "NumPy has no bf16: write --dtype bf16 to a .safetensors file");
+    if (common->output) {
+        const eck_status status = settings_check_output(run, common->output, common->force);
+        if (status != ECK_OK) return status;
+    }
+    return from->curve ? settings_check_output(run, from->curve, common->force) : ECK_OK;
+}
+
+static bool wants_factors(const svd_settings *from)
+{
+    const settings *const common = &from->common;
+    return common->rank >= 0 || common->energy >= 0 || common->error >= 0 || from->reduced ||
+           from->thin || from->full || from->subspaces || common->output;
+}
+
+static eck_svd_options make_options(const svd_settings *from)
+{
+    static const eck_engine engines[] = { ECK_ENGINE_AUTO, ECK_ENGINE_EXACT,
+                                          ECK_ENGINE_GOLUB_KAHAN };
+    static const eck_proof proofs[] = { ECK_PROOF_TAIL, ECK_PROOF_RESIDUAL, ECK_PROOF_BOUND };
+    static const eck_dtype types[] = { ECK_DTYPE_NONE, ECK_DTYPE_F64, ECK_DTYPE_F32, ECK_DTYPE_F16,
+                                       ECK_DTYPE_BF16 };
+    eck_svd_options options = ECK_SVD_OPTIONS_INIT;
+    const settings *const common = &from->common;
+    options.engine = engines[from->engine];
+    options.proof = proofs[from->proof];
+    options.store = types[from->dtype];
+    options.seed = (uint64_t)from->seed;
+    options.rule = common->rank >= 0     ? ECK_RULE_RANK
+                   : common->energy >= 0 ? ECK_RULE_ENERGY
+                   : common->error >= 0  ? ECK_RULE_ERROR
+                   : from->reduced       ? ECK_RULE_NUMERICAL
+                                         : ECK_RULE_THIN;
+    options.target = common->energy >= 0 ? common->energy : common->error >= 0 ? common->error : 0;
+    options.rank = common->rank >= 0 ? common->rank : 0;
+    if (from->full || from->subspaces) options.want |= ECK_WANT_FULL;
+    if (from->compact) options.want = ECK_WANT_VALUES | ECK_WANT_COMPACT;
+    if (!wants_factors(from)) {
+        options.want = ECK_WANT_VALUES;
+        options.rule = ECK_RULE_NUMERICAL;
+        options.proof = ECK_PROOF_TAIL;
+    }
+    return options;
+}
+
+// What will be computed, and what it costs: NUMERICS in four lines.
+static void explain(session *run, const eck_operator_info *info, const eck_svd_options *options)
+{
+    const double m = (double)(info->rows > info->cols ? info->rows : info->cols);
+    const double n = (double)(info->rows > info->cols ? info->cols : info->rows);
+    const bool values = (options->want & ~(uint32_t)ECK_WANT_VALUES) == 0;
+    const bool ranked = options->rule == ECK_RULE_RANK;
+    const double k = values ? 0 : ranked ? (double)options->rank : n;
+    const int64_t rank = values ? -1 : (int64_t)k;
+    const bool gram = info->storage != ECK_DTYPE_F64 && options->engine != ECK_ENGINE_GOLUB_KAHAN;
+    session_note(run, "%lld x %lld, %s, about %.3g GFLOP in f64, at most %s of memory",
+                 (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage),
+                 (m * n * n + 4.0 / 3 * n * n * n + 2 * n * n * k) / 1e9,
+                 figure_bytes(eck_svd_memory(info, options, rank)).text);
+    if (gram)
+        session_note(run,
+                     "eigenvalues of the %.0f x %.0f Gram matrix in f64, whose rounding is "
+                     "below that of %s storage; then the vectors of the chosen rank",
+                     n, n, eck_dtype_name(info->storage));
+    else if (options->engine == ECK_ENGINE_GOLUB_KAHAN)
+        session_note(run, "LAPACK's Golub-Kahan SVD of the whole matrix in f64");
+    else
+        session_note(run, "QR and LAPACK's divide and conquer: f64 numbers would lose half their "
+                          "digits in a Gram matrix");
+    session_note(run, "BLAS: %s", eck_blas_description());
+    if (values) return;
+    session_note(run, "proof '%s': %s", eck_proof_name(options->proof),
+                 options->proof == ECK_PROOF_TAIL ? "the tail of all values; costs nothing more"
+                 : options->proof == ECK_PROOF_RESIDUAL
+                     ? "|| A - factors || from the stored factors; reads A once more"
+                     : "random probes of A - factors; cheap, and wrong with a printed probability");
+}
+
+// Means of the columns, (1/m) A^T 1, for the file of a centred matrix. out owned by the caller.
+static eck_status column_means(eck_array **out, session *run, const eck_operator *a)
+{
+    eck_status status = ECK_OK;
+    const eck_operator_info *const info = eck_operator_get_info(a);
+    eck_array *ones = NULL;
+    eck_array *means = NULL;
+
+    TRY(eck_array_create(&ones, ECK_DTYPE_F64, 1, &info->rows, &run->error));
+    TRY(eck_array_create(&means, ECK_DTYPE_F64, 1, &info->cols, &run->error));
+    for (int64_t i = 0; i < info->rows; i++)
+        ((double *)ones->data)[i] = 1;
+    const eck_panel one = { ones->data, ECK_DTYPE_F64, info->rows, 1, 1 };
+    const eck_panel sum = { means->data, ECK_DTYPE_F64, info->cols, 1, 1 };
+    TRY(eck_operator_apply_transpose(a, 1, one, sum, &run->context, &run->error));
+    for (int64_t j = 0; j < info->cols; j++)
+        ((double *)means->data)[j] /= (double)info->rows;
+    *out = means;
+    means = NULL;
+done:
+    eck_array_free(ones);
+    eck_array_free(means);
+    return status;
+}
+
+static eck_status do_svd(session *run, const svd_settings *from, const matrix *input)
+{
+    eck_status status = ECK_OK;
+    eck_svd *svd = NULL;
+    eck_array *mean = NULL;
+    char *text = NULL;
+    const eck_svd_options options = make_options(from);
+    const eck_operator_info *const info = eck_operator_get_info(input->a);
+    svd_file file = { from->common.output, from->common.force, from->compact, NULL };
+
+    if (from->explain) explain(run, info, &options);
+    TRY(eck_svd_compute(&svd, input->a, &options, &run->context, &run->error));
+    if (from->center && file.path) TRY(column_means(&mean, run, input->plain));
+    // Until here a signal ends the program at once; from here it must not leave half a file.
+    interrupt_catch();
+    file.mean = mean;
+    if (from->curve) TRY(svd_write_curve(run, svd, from->curve, file.replace));
+    if (!run->json) svd_print(run, svd, info, wants_factors(from));
+    if (file.path) TRY(svd_write(run, svd, &file));
+    if (run->json) {
+        TRY(eck_report_svd(&text, svd, info, session_seconds(run), &run->error));
+        session_take(run, text);
+    }
+done:
+    eck_array_free(mean);
+    eck_svd_free(svd);
+    return status;
+}
+
+static eck_status cmd_svd(session *run, char **arguments)
+{
+    eck_status status = ECK_OK;
+    const char *operand = NULL;
+    matrix input = { NULL, NULL, NULL, NULL };
+    svd_settings from = { .proof = 1 };
+
+    settings_init(&from.common);
+    TRY(settings_parse(run, &command_svd, &from.common, &operand, arguments));
+    TRY(check_usage(run, &from));
+    TRY(check_files(run, &from));
+    TRY(matrix_open(&input, run, operand, from.center));
+    TRY(do_svd(run, &from, &input));
+done:
+    matrix_close(&input);
+    settings_clear(&from.common);
+    return status;
+}
+
+const command command_svd = {
+    .name = "svd",
+    .run = cmd_svd,
+    .summary = "singular value decomposition of one matrix, with a certificate",
+    .operands = "MATRIX [options]",
+    .about =
+        "MATRIX is A.npy, A.csv, A.npz::NAME, M.safetensors::NAME, DIR::NAME, or - for a .npy or\n"
+        ".csv on standard input. NAME is a tensor or a module. Convolution kernels are taken as\n"
+        "[out, the rest]. Without --output the values and what they say are printed.",
+    .groups = groups,
+    .examples = "eckart svd A.npy\n"
+                "eckart svd A.npy --rank 64 -o factors.npz\n"
+                "eckart svd model.safetensors::lm_head.weight --energy 0.99 --json\n"
+                "eckart svd A.csv --curve curve.csv",
+    .operand_count = 1,
+};

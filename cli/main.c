@@ -1,0 +1,105 @@
+// The command: its table, its help, its version, and the way to a command and back.
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "eckart/context.h"
+#include "nearest.h"
+#include "session.h"
+
+static const command *const commands[] = {
+    &command_svd,      &command_inspect, &command_analyze, &command_plan,
+    &command_compress, &command_verify,  &command_restore,
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static const command *find_command(const char *name)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i]->name, name) == 0) return commands[i];
+    return NULL;
+}
+
+static void print_overview(session *run)
+{
+    fputs(
+        "usage: eckart COMMAND [options]\n"
+        "\n"
+        "eckart makes trained neural networks smaller by low-rank factorisation, and proves what\n"
+        "it did: every error is measured from the stored numbers.\n"
+        "\n"
+        "Commands\n",
+        run->out);
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(run->out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\n"
+          "Options\n"
+          "  -h, --help     print this help; eckart COMMAND --help: that of a command\n"
+          "      --version  print the version\n"
+          "\n"
+          "A first look at a model, and a smaller one\n"
+          "  eckart inspect MODEL\n"
+          "  eckart plan MODEL\n"
+          "  eckart compress MODEL -o OUT --keep 0.7\n"
+          "  eckart verify MODEL OUT\n"
+          "\n"
+          "Exit status: 0 done; 1 could not; 2 wrong usage; 3 a promise does not hold.\n",
+          run->out);
+}
+
+static eck_status unknown_command(session *run, const char *name)
+{
+    nearest search = { name, NULL, 0 };
+    for (int i = 0; i < COMMANDS; i++)
+        nearest_try(&search, commands[i]->name);
+    if (name[0] == '-') return session_usage(run, "unknown option '%s' before a command", name);
+    if (search.best)
+        return session_usage(run, "unknown command '%s', did you mean '%s'?", name, search.best);
+    return session_usage(run, "unknown command '%s'", name);
+}
+
+static bool is_help(const char *argument)
+{
+    return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
+}
+
+// `eckart help` and `eckart help COMMAND`.
+static eck_status run_help(session *run, char **arguments)
+{
+    const command *const about = arguments[0] ? find_command(arguments[0]) : NULL;
+    if (arguments[0] && !about) return unknown_command(run, arguments[0]);
+    if (about)
+        opt_help(run, about);
+    else
+        print_overview(run);
+    return ECK_OK;
+}
+
+static eck_status run_command(session *run, char **arguments)
+{
+    const char *const name = arguments[0];
+    if (!name) return session_usage(run, "a command is missing");
+    if (is_help(name) || strcmp(name, "help") == 0) return run_help(run, arguments + 1);
+    if (strcmp(name, "--version") == 0) {
+        fprintf(run->out, "eckart %s\n", eck_version());
+        return ECK_OK;
+    }
+    const command *const found = find_command(name);
+    if (!found) return unknown_command(run, name);
+    run->command = found->name;
+    if (opt_present(arguments + 1, "--help") || opt_present(arguments + 1, "-h")) {
+        opt_help(run, found);
+        return ECK_OK;
+    }
+    return found->run(run, arguments + 1);
+}
+
+int main(int argc, char **argv)
+{
+    session run;
+    session_init(&run);
+    // Known before anything can go wrong, so that errors have the right form.
+    run.json = argc > 0 && opt_present(argv + 1, "--json");
+    return session_finish(&run, run_command(&run, argc > 0 ? argv + 1 : argv));
+}

@@ -1,0 +1,60 @@
+/**
+ * Options that several commands share: their tables, their targets, and the library's structs made
+ * of them. Every command's settings begin with these, so that one table fits all.
+ */
+#ifndef ECKART_CLI_SETTINGS_H
+#define ECKART_CLI_SETTINGS_H
+
+#include "eckart/model.h"
+#include "opt.h"
+
+typedef struct settings {
+    bool json, quiet, help;
+    int verbose;
+    int64_t threads, memory;
+    const char *output;
+    bool force;
+    opt_list include, exclude;
+    int64_t min_size;
+    int method, dtype, split; /**< words of their options */
+    int64_t rank_multiple;
+    const char *cache;
+    bool no_cache;
+    double keep, energy, error; /**< -1 not given */
+    opt_size size;
+    int64_t rank;
+} settings;
+
+/** Defaults; the rest of a command's own struct is left alone. */
+void settings_init(settings *out);
+void settings_clear(settings *out);
+
+extern const opt_entry run_options[]; /**< --threads --memory --json --quiet --verbose --help */
+extern const opt_entry selection_options[]; /**< --include --exclude --min-size */
+extern const opt_entry factor_options[]; /**< --method --dtype --split --rank-multiple */
+extern const opt_entry cache_options[]; /**< --cache --no-cache */
+extern const opt_entry budget_options[]; /**< --keep --size --rank --energy --error */
+
+/** Parses, and tells the session and its context what all commands share. */
+eck_status settings_parse(session *run, const command *about, settings *out, const char **operands,
+                          char **arguments);
+
+/** Opens a model, says its warnings, applies the selection; a glob that matches nothing is wrong
+ * usage. */
+eck_status settings_open_model(eck_model **out, session *run, const settings *from,
+                               const char *path);
+
+/** Factor and cache options; cache_out: text to free with eck_text_free() after use, or NULL. */
+void settings_store(eck_store_options *out, char **cache_out, session *run, const settings *from);
+
+bool settings_has_budget(const settings *from);
+eck_budget settings_budget(const settings *from);
+
+/** Storage type a --dtype word names; NONE for "same". */
+eck_dtype settings_dtype(const settings *from);
+
+/** Says early what would go wrong late: the output exists (without --force) or its folder does not
+ * or is locked. */
+eck_status settings_check_output(session *run, const char *path, bool force);
+
+#endif
