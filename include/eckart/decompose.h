@@ -60,12 +60,15 @@ typedef struct eck_curve {
 
 ECK_API void eck_curve_clear(eck_curve *curve);
 
-/** Relative error that storing two factors in `store` costs by itself: 2e-3 for BF16, 3e-4 F16, 5e-8 F32, 0 F64;
- *  a statistical figure used for planning, never for a promise (docs/methods/svd.md derives it). */
+/** Relative error that storing two factors in `store` costs by itself, 0.6 unit roundoffs: 2.3e-3 for BF16, 2.9e-4 F16,
+ *  3.6e-8 F32, 6.7e-17 F64; a statistical figure used for planning, never for a promise (docs/methods/chains.md derives
+ *  and measures it). */
 ECK_API double eck_storage_floor(eck_dtype store);
 
 /**
- * The curve of plain SVD: every rank below break-even, rank >= 1, then dense.
+ * The curve of plain SVD: every rank up to break-even, then dense. A layer that plain SVD does not factor (scale,
+ * transposed or grouped convolution: one matrix a group) has the dense point alone. MACs count strides as carried by
+ * the first stage; a lookup only copies.
  * out       owned by the caller, eck_curve_clear()
  * dense     the layer; kind, channels, kernel, groups
  * spectrum  of its matrix [out, in/groups * kernel]
@@ -75,13 +78,13 @@ ECK_API eck_status eck_curve_svd(eck_curve *out, const eck_stage *dense,
                                  const eck_spectrum_info *spectrum, eck_dtype original,
                                  eck_dtype store, eck_error *err);
 
-/** Largest rank at which two factors are smaller than the layer; 0 if none is. */
+/** Largest rank at which two factors have fewer parameters than the layer; 0 if none does or they cannot replace it. */
 ECK_API int64_t eck_break_even_rank(const eck_stage *dense);
 
 /**
  * The chain a point makes of a layer, stages without numbers: what a writer needs to know before anything is computed.
  * out     owned by the caller, eck_chain_clear()
- * Errors  ECK_E_RANGE the point does not fit the layer
+ * Errors  ECK_E_RANGE the point is of another method or has no rank; ECK_E_UNSUPPORTED the layer has no such chain
  */
 ECK_API eck_status eck_chain_outline(eck_chain *out, const eck_stage *dense, const eck_point *point,
                                      eck_error *err);
@@ -99,7 +102,8 @@ typedef struct eck_fit_options {
  * certificate_out  error as stored
  * w                [out, in/groups * kernel]
  * spectrum         of w, or NULL: computed
- * Errors           ECK_E_RANGE the point does not fit the layer, or a factor leaves the range of its type
+ * Errors           ECK_E_RANGE the point does not fit the layer, or a factor leaves the range of its type;
+ *                  ECK_E_SHAPE w is not the layer's matrix; ECK_E_UNSUPPORTED a layer that has no such chain
  */
 ECK_API eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out,
                                  const eck_operator *w, const eck_spectrum *spectrum,
@@ -109,8 +113,10 @@ ECK_API eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_ou
 
 /**
  * The chain as the matrix of the layer it stands for, [out, in/groups * kernel]: reads are products in F64, one block
- * of rows at a time, never the whole. Any number of stages; linear, scale, conv (grouped too), lookup first.
- * chain, dense  borrowed
+ * of rows at a time, never the whole. Any number of stages; linear, scale, conv (grouped too), lookup first. All but
+ * the last stage are multiplied out once if they are more than one.
+ * chain   borrowed; weights of any readable type
+ * dense   only looked at
  * Errors        ECK_E_SHAPE a stage does not fit its neighbour or `dense`; ECK_E_UNSUPPORTED a kind in that place
  */
 ECK_API eck_status eck_operator_chain(eck_operator **out, const eck_chain *chain,

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "decompose/compose.h"
 #include "eckart/decompose.h"
+#include "linalg/op.h"
 #include "tensor/codec.h"
 
 enum { PANEL = 256 }; // rows of a prefix made at a time
@@ -21,6 +22,9 @@ struct chain_operator {
     ecki_joint joint;
     eck_array *prefix; /**< product of all stages but the last; NULL if there is only one */
     eck_stage ones; /**< a scale by one, the last stage of a chain of one */
+    ecki_map whole; /**< shape and bounds of what is read */
+    /** Of a plain product of two matrices, which vectors can pass through one by one; else NULL. */
+    eck_operator *left, *right, *product;
 };
 
 static int64_t gcd(int64_t a, int64_t b)
@@ -33,9 +37,7 @@ static int64_t gcd(int64_t a, int64_t b)
     return a;
 }
 
-/* ---- checks
- * ------------------------------------------------------------------------------------------------------
- */
+// ---- checks
 
 /** Whether a stage of this kind may stand at place i of a chain for `dense`. */
 static bool kind_allowed(const eck_stage *stage, int32_t i, const eck_stage *dense)
@@ -195,9 +197,7 @@ done:
     return status;
 }
 
-/* ---- the operator
- * ------------------------------------------------------------------------------------------------
- */
+// ---- the operator
 
 /** Multiplies a joint out. */
 static eck_status multiply_out(eck_array **out, const ecki_joint *joint, eck_error *err)
@@ -235,6 +235,7 @@ static eck_status make_prefix(struct chain_operator *self, const eck_chain *chai
         eck_array_free(self->prefix);
         self->prefix = next;
         map = ecki_joint_map(&joint);
+        ecki_joint_bound(&map, &joint);
         map.data = next->data;
     }
     self->joint.map = map;
@@ -262,6 +263,9 @@ static void chain_operator_free(void *memory)
     struct chain_operator *self = memory;
 
     if (!self) return;
+    eck_operator_free(self->product);
+    eck_operator_free(self->left);
+    eck_operator_free(self->right);
     eck_array_free(self->prefix);
     eck_array_free(self->ones.weight);
     ecki_free(self);
@@ -287,17 +291,66 @@ done:
     return status;
 }
 
-eck_status eck_operator_chain(eck_operator **out, const eck_chain *chain, const eck_stage *dense,
-                              eck_error *err)
+/** What certificates ask for. */
+static eck_status chain_operator_measure(ecki_measure *out, void *memory,
+                                         const eck_context *context, eck_error *err)
+{
+    const struct chain_operator *self = memory;
+
+    (void)context;
+    (void)err;
+    out->magnitude = self->whole.magnitude;
+    out->error = self->whole.error;
+    out->depth = self->product ? self->joint.map.channels + 3 : 0;
+    return ECK_OK;
+}
+
+static eck_status chain_operator_apply(void *memory, double scale, eck_panel x, eck_panel out,
+                                       const eck_context *context, eck_error *err)
+{
+    const struct chain_operator *self = memory;
+
+    return eck_operator_apply(self->product, scale, x, out, context, err);
+}
+
+static eck_status chain_operator_apply_transpose(void *memory, double scale, eck_panel y,
+                                                 eck_panel out, const eck_context *context,
+                                                 eck_error *err)
+{
+    const struct chain_operator *self = memory;
+
+    return eck_operator_apply_transpose(self->product, scale, y, out, context, err);
+}
+
+/** The last joint as a product of two operators, if it is one: no groups, and a last stage of one
+ * tap. */
+static eck_status make_product(struct chain_operator *self, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const ecki_map *map = &self->joint.map;
+    const eck_stage *stage = self->joint.stage;
+
+    if (map->blocks > 1 || ecki_stage_groups(stage) > 1 || ecki_stage_taps(stage) > 1)
+        return ECK_OK;
+    eck_view right = eck_view_matrix(map->data, map->dtype, map->channels, map->width * map->taps);
+    right.stride[0] = map->row_step;
+    right.stride[1] = map->col_step;
+    const eck_view left =
+        eck_view_matrix(stage->weight->data, stage->weight->dtype, stage->out, stage->in);
+    ECK_TRY(eck_operator_dense(&self->left, left, err));
+    ECK_TRY(eck_operator_dense(&self->right, right, err));
+    ECK_TRY(eck_operator_product(&self->product, self->left, self->right, 1.0, err));
+done:
+    return status;
+}
+
+/** The stages that an operator keeps, and what is multiplied out. */
+static eck_status chain_operator_create(struct chain_operator **out, const eck_chain *chain,
+                                        const eck_stage *dense, eck_error *err)
 {
     eck_status status = ECK_OK;
     struct chain_operator *self = NULL;
-    eck_operator_info info = ECK_OPERATOR_INFO_INIT;
-    const eck_operator_methods methods = { .version = 1,
-                                           .read = chain_operator_read,
-                                           .free = chain_operator_free };
 
-    ECK_TRY(check_chain(chain, dense, err));
     ECK_ALLOC(self, 1);
     self->joint.blocks = dense->groups;
     self->joint.stage = &chain->stages[chain->count - 1];
@@ -306,14 +359,51 @@ eck_status eck_operator_chain(eck_operator **out, const eck_chain *chain, const 
         self->joint.stage = &self->ones;
     }
     ECK_TRY(make_prefix(self, chain, err));
-    const ecki_map map = ecki_joint_map(&self->joint);
-    info.rows = map.channels;
-    info.cols = map.row_step;
-    info.storage = ECK_DTYPE_F64;
+    self->whole = ecki_joint_map(&self->joint);
+    ecki_joint_bound(&self->whole, &self->joint);
+    ECK_TRY(make_product(self, err));
+    *out = self;
+    self = NULL;
+done:
+    chain_operator_free(self);
+    return status;
+}
+
+/** F32 stands for everything narrower too: a product of 16-bit numbers is none. */
+static eck_dtype storage_of(const eck_chain *chain)
+{
+    for (int32_t i = 0; i < chain->count; i++)
+        if (eck_dtype_bits(chain->stages[i].weight->dtype) > 32) return ECK_DTYPE_F64;
+    return ECK_DTYPE_F32;
+}
+
+eck_status eck_operator_chain(eck_operator **out, const eck_chain *chain, const eck_stage *dense,
+                              eck_error *err)
+{
+    eck_status status = ECK_OK;
+    struct chain_operator *self = NULL;
+    eck_operator *a = NULL;
+    eck_operator_info info = ECK_OPERATOR_INFO_INIT;
+    const eck_operator_methods methods = { .version = 1,
+                                           .read = chain_operator_read,
+                                           .free = chain_operator_free };
+
+    ECK_TRY(check_chain(chain, dense, err));
+    ECK_TRY(chain_operator_create(&self, chain, dense, err));
+    info.rows = self->whole.channels;
+    info.cols = self->whole.row_step;
+    info.storage = storage_of(chain);
     info.resident = true;
     info.name = "chain";
-    ECK_TRY(eck_operator_create(out, &info, &methods, self, err));
+    info.read_error = self->whole.error;
+    ECK_TRY(eck_operator_create(&a, &info, &methods, self, err));
+    a->extra.measure = chain_operator_measure;
+    if (self->product) {
+        a->extra.apply = chain_operator_apply;
+        a->extra.apply_transpose = chain_operator_apply_transpose;
+    }
     self = NULL;
+    *out = a;
 done:
     chain_operator_free(self);
     return status;

@@ -9,6 +9,7 @@
  */
 #include "decompose/compose.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -34,6 +35,11 @@ struct piece {
     int64_t input; /**< first input of the block, counted from the first the rows can see */
 };
 
+static const void *element(const void *data, eck_dtype dtype, int64_t index)
+{
+    return (const char *)data + index * (eck_dtype_bits(dtype) / 8);
+}
+
 int64_t ecki_stage_taps(const eck_stage *stage)
 {
     int64_t taps = 1;
@@ -50,6 +56,26 @@ int64_t ecki_stage_groups(const eck_stage *stage)
     return stage->kind == ECK_STAGE_CONV ? stage->groups : 1;
 }
 
+/** Frobenius norm of a weight, at least. */
+static double norm_of(const eck_array *array)
+{
+    enum { COUNT = 512 };
+    double numbers[COUNT], sum = 0.0;
+    const int64_t total = eck_array_count(array);
+
+    for (int64_t first = 0; first < total; first += COUNT) {
+        const int64_t count = ecki_min(COUNT, total - first);
+        double part = 0.0;
+        ecki_widen_f64(array->dtype, element(array->data, array->dtype, first), 1, numbers, count);
+        for (int64_t i = 0; i < count; i++)
+            part += numbers[i] * numbers[i];
+        sum += part;
+    }
+    // Additions: 512 in a part, one for each part, two roundings for square and root.
+    const double additions = (double)(COUNT + total / COUNT + 4);
+    return sqrt(sum) * (1.0 + additions * 0x1p-53);
+}
+
 ecki_map ecki_map_of_stage(const eck_stage *stage)
 {
     const int64_t taps = ecki_stage_taps(stage);
@@ -59,7 +85,8 @@ ecki_map ecki_map_of_stage(const eck_stage *stage)
                      .channels = stage->out,
                      .blocks = ecki_stage_groups(stage),
                      .kernel = { 1, 1, 1 },
-                     .taps = taps };
+                     .taps = taps,
+                     .magnitude = norm_of(stage->weight) };
 
     map.width = stage->in / map.blocks;
     map.row_step = map.width * taps;
@@ -90,12 +117,26 @@ ecki_map ecki_joint_map(const ecki_joint *joint)
     }
     map.row_step = map.width * map.taps;
     map.col_step = 1;
+    map.magnitude = map.error = 0.0;
     return map;
 }
 
-static const void *element(const void *data, eck_dtype dtype, int64_t index)
+// For one tap q of the stage || w_q T || <= || w_q || || T ||; over all taps, by Cauchy and
+// Schwarz,
+//     || T' || <= sqrt(taps) || w || || T ||,
+// with the fewer taps of the two, since w and T may change places. The same holds for absolute
+// values. An element of T' is a sum of n products, off by at most (n + 2) u of their absolute
+// values to first order; n + 3 covers the rest.
+void ecki_joint_bound(ecki_map *out, const ecki_joint *joint)
 {
-    return (const char *)data + index * (eck_dtype_bits(dtype) / 8);
+    const eck_stage *stage = joint->stage;
+    const int64_t taps = ecki_min(ecki_stage_taps(stage), joint->map.taps);
+    const int64_t products = stage->in / ecki_stage_groups(stage) * taps;
+    const double norm = sqrt((double)taps) * norm_of(stage->weight);
+
+    out->magnitude = norm * joint->map.magnitude;
+    out->error = norm * joint->map.error + (double)(products + 3) * 0x1p-53 * norm *
+                                               (joint->map.magnitude + joint->map.error);
 }
 
 /** weight [rows,channels] = w[row + i, channel + j, tap]. */

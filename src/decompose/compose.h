@@ -21,7 +21,9 @@ typedef struct ecki_map {
     int64_t row_step, col_step;
     int64_t channels, blocks, width;
     int64_t kernel[ECK_SPATIAL_MAX]; /**< of the window; 1 beyond the spatial dimensions */
-    int64_t taps;                    /**< product of kernel */
+    int64_t taps; /**< product of kernel */
+    double magnitude; /**< bound of the Frobenius norm of the sums of absolute values behind T */
+    double error; /**< bound of the Frobenius norm of the rounding errors in T */
 } ecki_map;
 
 /** Taps of a stage's kernel; 1 for kinds without one. */
@@ -30,7 +32,7 @@ int64_t ecki_stage_taps(const eck_stage *stage);
 /** Groups of a stage as channels are wired: a scale has one for each channel. */
 int64_t ecki_stage_groups(const eck_stage *stage);
 
-/** The map of a first stage: its weight, looked at rightly. The stage is checked and lives as long as the map. */
+/** The map of a first stage: its weight, looked at rightly, and its norm. The stage is checked and lives as long as the map. */
 ecki_map ecki_map_of_stage(const eck_stage *stage);
 
 /** A stage after a map, seen in `blocks` runs of output channels; blocks divides the groups of both. */
@@ -40,10 +42,14 @@ typedef struct ecki_joint {
     int64_t blocks;
 } ecki_joint;
 
-/** The map that the joint makes, without data; its rows are contiguous. */
+/** The map that the joint makes, without data and without bounds; its rows are contiguous. */
 ecki_map ecki_joint_map(const ecki_joint *joint);
 
+/** Sets the bounds of `out`, the map that the joint makes, from those of the map it is made of. */
+void ecki_joint_bound(ecki_map *out, const ecki_joint *joint);
+
 /** out [rows,cols] F64 = rows row .. and columns col .. of the joint's map. Thread-safe. */
-eck_status ecki_joint_read(const ecki_joint *joint, int64_t row, int64_t col, eck_panel out, eck_error *err);
+eck_status ecki_joint_read(const ecki_joint *joint, int64_t row, int64_t col, eck_panel out,
+                           eck_error *err);
 
 #endif

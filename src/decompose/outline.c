@@ -4,21 +4,16 @@
 #include "base/memory.h"
 #include "eckart/decompose.h"
 
-/** Plain SVD: the layer with `rank` outputs, then a pointwise layer to the outputs it had. */
-static void outline_svd(eck_stage *stages, const eck_stage *dense, int64_t rank)
+/** Plain SVD: the layer with `rank` outputs, which keeps kernel, stride and dilation, then a layer of one tap. */
+static void outline_svd(eck_stage stages[2], const eck_stage *dense, int64_t rank)
 {
-    const int64_t ones[ECK_SPATIAL_MAX] = { 1, 1, 1 };
-
-    if (dense->kind == ECK_STAGE_CONV) {
-        stages[0] = eck_stage_conv(dense->in, rank * dense->groups, dense->groups, dense->spatial,
-                                   dense->kernel);
-        stages[1] =
-            eck_stage_conv(rank * dense->groups, dense->out, dense->groups, dense->spatial, ones);
-        return;
-    }
-    stages[0] = eck_stage_linear(dense->in, rank);
-    stages[0].kind = dense->kind;
+    stages[0] = *dense;
+    stages[0].out = rank;
+    stages[0].weight = stages[0].bias = NULL;
     stages[1] = eck_stage_linear(rank, dense->out);
+    if (dense->kind != ECK_STAGE_CONV) return;
+    stages[1].kind = ECK_STAGE_CONV;
+    stages[1].spatial = dense->spatial;
 }
 
 eck_status eck_chain_outline(eck_chain *out, const eck_stage *dense, const eck_point *point,
@@ -31,9 +26,13 @@ eck_status eck_chain_outline(eck_chain *out, const eck_stage *dense, const eck_p
                 eck_method_name(point->method));
     ECK_REQUIRE(dense->kind == ECK_STAGE_LINEAR || dense->kind == ECK_STAGE_CONV ||
                     dense->kind == ECK_STAGE_LOOKUP,
-                ECK_E_RANGE, -1, "plain SVD fits linear, convolution and lookup layers only");
+                ECK_E_UNSUPPORTED, -1, "plain svd does not factor a layer of this kind (%d)",
+                (int)dense->kind);
+    ECK_REQUIRE(dense->groups == 1, ECK_E_UNSUPPORTED, -1,
+                "plain svd does not factor a convolution of %lld groups", (long long)dense->groups);
     ECK_REQUIRE(point->rank_count == 1 && point->ranks[0] >= 1, ECK_E_RANGE, -1,
-                "plain SVD needs one rank of at least 1, not %lld", (long long)point->ranks[0]);
+                "plain svd has one rank, at least 1; the point has %d, the first %lld",
+                point->rank_count, (long long)point->ranks[0]);
     ECK_ALLOC(stages, 2);
     outline_svd(stages, dense, point->ranks[0]);
     out->stages = stages;

@@ -17,16 +17,17 @@ void eck_curve_clear(eck_curve *curve)
 }
 
 // Rounding x = f 2^e, 1 <= f < 2, to nearest with unit roundoff u adds an error spread evenly over
-// -u 2^e .. u 2^e, of mean square u^2 x^2 / (3 f^2). With the logarithm of f spread evenly, the
-// mean of x^2 / f^2 over that of x^2 is
-//     1 / mean(f^2) = 2 ln 2 / 3.
-// Both factors are rounded, errors are independent, and || dL F ||^2 + || L dF ||^2 = 2 (u^2 / 3)
-// (2 ln 2 / 3) || L F ||^2 however the singular values s are shared out, because || dL F ||^2 sums
-// s_j^2 times a mean square. Hence
-//     floor = u (2 / 3) sqrt(ln 2) = 0.555 u.
+// -u 2^e .. u 2^e, of mean square u^2 x^2 / (3 f^2). With the logarithm of f spread evenly,
+//     mean of 1 / f^2 = integral of f^-3 / ln 2 over 1 .. 2 = 3 / (8 ln 2).
+// Both factors L, F of a product are rounded and errors are independent, so
+//     || dL F ||^2 + || L dF ||^2 = 2 u^2 / 3 * 3 / (8 ln 2) * sum of s_j^2
+// however the singular values s_j are shared out. Relative to || L F ||:
+//     floor = u / (2 sqrt(ln 2)) = 0.6006 u.
 double eck_storage_floor(eck_dtype store)
 {
-    return 0.5 * eck_dtype_epsilon(store) * (2.0 / 3.0) * sqrt(M_LN2);
+    const double roundoff = 0.5 * eck_dtype_epsilon(store);
+
+    return roundoff / (2.0 * sqrt(M_LN2));
 }
 
 /** Whether plain SVD makes two shorter layers of this one; a grouped convolution is one matrix a

@@ -38,15 +38,6 @@ static eck_status check_point(const struct fit *fit, const eck_point *point, eck
                 ECK_E_RANGE, -1, "unknown split %d", (int)options->split);
     ECK_REQUIRE(options->proof == ECK_PROOF_RESIDUAL || options->proof == ECK_PROOF_BOUND,
                 ECK_E_RANGE, -1, "a chain is proven by its residual or by a bound of it");
-    ECK_REQUIRE(point->method == ECK_METHOD_SVD && point->rank_count == 1, ECK_E_RANGE, -1,
-                "a point of method '%s' with %d ranks is not one of plain svd",
-                eck_method_name(point->method), point->rank_count);
-    ECK_REQUIRE(dense->kind == ECK_STAGE_LINEAR || dense->kind == ECK_STAGE_CONV ||
-                    dense->kind == ECK_STAGE_LOOKUP,
-                ECK_E_UNSUPPORTED, -1, "plain svd does not factor a layer of this kind (%d)",
-                (int)dense->kind);
-    ECK_REQUIRE(dense->groups == 1, ECK_E_UNSUPPORTED, -1,
-                "plain svd does not factor a convolution of %lld groups", (long long)dense->groups);
     ECK_REQUIRE(parameters >= 1 && parameters < INT64_MAX && info->rows == dense->out &&
                     info->cols == parameters / dense->out,
                 ECK_E_SHAPE, -1, "the matrix [%lld,%lld] is not that of the layer",
@@ -164,18 +155,6 @@ static void transpose(double *out, const double *a, int64_t rows, int64_t cols)
                     out[l * rows + k] = a[k * cols + l];
 }
 
-/** Two stages without weights: the first keeps kernel, stride and dilation, the last is 1 x 1. */
-static void shape_stages(eck_stage stages[2], const eck_stage *dense, int64_t rank)
-{
-    stages[0] = *dense;
-    stages[0].out = rank;
-    stages[0].weight = stages[0].bias = NULL;
-    stages[1] = eck_stage_linear(rank, dense->out);
-    if (dense->kind != ECK_STAGE_CONV) return;
-    stages[1].kind = ECK_STAGE_CONV;
-    stages[1].spatial = dense->spatial;
-}
-
 /** The weights of both stages: first = v^T (a lookup keeps v), last = u. */
 static eck_status store_factors(eck_chain *chain, const eck_svd *svd, eck_dtype store,
                                 eck_error *err)
@@ -234,9 +213,6 @@ static eck_status make_chain(eck_chain *chain, eck_certificate *computed, const 
     ECK_TRY(compute(&svd, fit, spectrum, rank, err));
     ECK_REQUIRE(svd->rank == rank, ECK_E_RANGE, -1, "rank %lld was asked for, the solver gave %lld",
                 (long long)rank, (long long)svd->rank);
-    ECK_ALLOC(chain->stages, 2);
-    chain->count = 2;
-    shape_stages(chain->stages, fit->dense, rank);
     ECK_TRY(share_values(svd, fit->options->split, err));
     ECK_TRY(store_factors(chain, svd, fit->options->store, err));
     *computed = svd->certificate;
@@ -255,6 +231,7 @@ eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out, const
     eck_chain chain = { NULL, 0 };
     eck_certificate computed = { 0 }, certificate = { 0 };
 
+    ECK_TRY(eck_chain_outline(&chain, dense, point, err));
     ECK_TRY(check_point(&fit, point, err));
     ECK_TRY(make_chain(&chain, &computed, &fit, spectrum, point->ranks[0], err));
     ECK_TRY(certify(&certificate, &fit, &chain, &computed, err));

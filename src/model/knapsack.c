@@ -46,9 +46,7 @@ struct sums {
     int64_t cost[2];
 };
 
-/* ---- what is given
- * -----------------------------------------------------------------------------------------------
- */
+// ---- what is given
 
 /** Refuses numbers the rest cannot work with. */
 static eck_status check_group(const ecki_group *group, int64_t g, eck_error *err)
@@ -105,9 +103,7 @@ static ecki_packing packing_of(const int64_t *choice, const ecki_group *groups, 
     return sum;
 }
 
-/* ---- reduction
- * ---------------------------------------------------------------------------------------------------
- */
+// ---- reduction
 
 /** By cost[0], cost[1], damage, index. */
 static int compare_items(const void *left, const void *right)
@@ -192,9 +188,7 @@ done:
     return status;
 }
 
-/* ---- hulls
- * -------------------------------------------------------------------------------------------------------
- */
+// ---- hulls
 
 static void hulls_clear(struct hulls *hulls)
 {
@@ -283,9 +277,7 @@ static void hulls_build(struct hulls *hulls, const ecki_pack *pack, const double
         hulls->count[g] = hull_of(hulls->vertices + hulls->first[g], &pack->shelves[g], weight);
 }
 
-/* ---- multipliers
- * -------------------------------------------------------------------------------------------------
- */
+// ---- multipliers
 
 static struct sums sum_choice(const ecki_pack *pack, const int64_t *choice)
 {
@@ -421,8 +413,7 @@ static void solve_rays(ecki_standing *standing, const ecki_pack *pack, struct hu
     }
 }
 
-/* ---- the integer rest
- * -------------------------------------------------------------------------------------------- */
+// ---- the integer rest
 
 /** Uses up what is left of the limits: the largest saving that fits, again and again. */
 static void fill(ecki_standing *standing, const ecki_pack *pack)

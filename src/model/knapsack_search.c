@@ -78,9 +78,7 @@ struct search {
     const struct core *core;
 };
 
-/* ---- small helpers
- * -----------------------------------------------------------------------------------------------
- */
+// ---- small helpers
 
 int64_t ecki_add_saturated(int64_t a, int64_t b)
 {
@@ -170,9 +168,7 @@ static double threshold(const struct search *search)
     return search->standing->damage / (1.0 + 0.5 * search->gap);
 }
 
-/* ---- setting up
- * --------------------------------------------------------------------------------------------------
- */
+// ---- setting up
 
 /** The items of one shelf that the multipliers leave open; the base item always. */
 static void core_open(struct search *search, struct core *core, int64_t g)
@@ -270,9 +266,7 @@ static void search_clear(struct search *search)
     ecki_free(search->nodes);
 }
 
-/* ---- lists
- * -------------------------------------------------------------------------------------------------------
- */
+// ---- lists
 
 /** Whether a label can still lead to an improvement; `rest` sums the groups after it. */
 static bool promising(struct search *search, const struct label *label, const struct core *rest)
@@ -416,9 +410,7 @@ done:
     return status;
 }
 
-/* ---- the search
- * --------------------------------------------------------------------------------------------------
- */
+// ---- the search
 
 /** Remembers a choice if it beats the best. */
 static void offer(struct search *search, double damage, int64_t node, int64_t core, int64_t item)

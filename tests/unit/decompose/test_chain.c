@@ -61,6 +61,36 @@ static void check_blocks(const eck_operator *a, const double *whole)
     }
 }
 
+/** Products with a few vectors, either way, equal those of the whole matrix. */
+static void check_products(const eck_operator *a, const double *whole)
+{
+    enum { VECTORS = 3 };
+    const eck_operator_info *info = eck_operator_get_info(a);
+
+    for (int side = 0; side < 2; side++) {
+        const int64_t n = side ? info->rows : info->cols, m = side ? info->cols : info->rows;
+        double *x = calloc((size_t)(n * VECTORS), sizeof *x),
+               *y = calloc((size_t)(m * VECTORS), sizeof *y);
+        for (int64_t i = 0; i < n * VECTORS; i++)
+            x[i] = floor(9.0 * ecki_random_uniform(6, 6, (uint64_t)i)) - 4.0;
+        const eck_panel in = { x, ECK_DTYPE_F64, n, VECTORS, VECTORS },
+                        out = { y, ECK_DTYPE_F64, m, VECTORS, VECTORS };
+        const eck_status status = side ? eck_operator_apply_transpose(a, 0.5, in, out, NULL, NULL)
+                                       : eck_operator_apply(a, 0.5, in, out, NULL, NULL);
+        assert_int_equal(status, ECK_OK);
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t v = 0; v < VECTORS; v++) {
+                double sum = 0.0;
+                for (int64_t j = 0; j < n; j++)
+                    sum +=
+                        whole[side ? j * info->cols + i : i * info->cols + j] * x[j * VECTORS + v];
+                assert_true(y[i * VECTORS + v] == 0.5 * sum);
+            }
+        free(x);
+        free(y);
+    }
+}
+
 /** Multiplies a chain out and holds it against the chain; clears it. */
 static void check_chain(const char *name, eck_chain chain, const eck_stage *dense)
 {
@@ -77,6 +107,7 @@ static void check_chain(const char *name, eck_chain chain, const eck_stage *dens
     printf("%-32s %3lld x %lld\n", name, (long long)info->rows, (long long)info->cols);
     compare_runs(&chain, dense, whole);
     check_blocks(a, whole);
+    check_products(a, whole);
     free(whole);
     eck_operator_free(a);
     eck_chain_clear(&chain);
@@ -214,9 +245,129 @@ static void test_groups(void **state)
           conv(4, 12, 2, 0, NULL));
 }
 
-/* ---- refusals
- * ----------------------------------------------------------------------------------------------------
+// ---- rounding
+
+/** out [o,i,p] = the ungrouped kernel of a stage of any kind, in long double. */
+static long double *spread_stage(const eck_stage *stage, int64_t taps)
+{
+    const int64_t groups = stage->kind == ECK_STAGE_SCALE ? stage->out : stage->groups;
+    const int64_t seen = stage->in / groups;
+    double *weight = layer_weight(stage);
+    long double *full = calloc((size_t)(stage->out * stage->in * taps), sizeof *full);
+
+    for (int64_t o = 0; o < stage->out; o++)
+        for (int64_t i = 0; i < seen; i++)
+            for (int64_t p = 0; p < taps; p++)
+                full[(o * stage->in + o / (stage->out / groups) * seen + i) * taps + p] =
+                    weight[(o * seen + i) * taps + p];
+    free(weight);
+    return full;
+}
+
+/** Adds w [q taps] after t [p taps] to out [p + q taps]. */
+static void compose_taps(long double *out, const long double *w, int64_t taps_w,
+                         const long double *t, int64_t taps_t)
+{
+    for (int64_t q = 0; q < taps_w; q++)
+        for (int64_t p = 0; p < taps_t; p++)
+            out[p + q] += w[q] * t[p];
+}
+
+/** One-dimensional kernels composed by definition: w [o,c,q] after t [c,i,p]. */
+static long double *compose(const long double *w, const int64_t shape_w[3], const long double *t,
+                            const int64_t shape_t[3])
+{
+    const int64_t taps = shape_t[2] + shape_w[2] - 1, in = shape_t[1];
+    long double *out = calloc((size_t)(shape_w[0] * in * taps), sizeof *out);
+
+    for (int64_t o = 0; o < shape_w[0]; o++)
+        for (int64_t c = 0; c < shape_w[1]; c++)
+            for (int64_t i = 0; i < in; i++)
+                compose_taps(out + (o * in + i) * taps, w + (o * shape_w[1] + c) * shape_w[2],
+                             shape_w[2], t + (c * in + i) * shape_t[2], shape_t[2]);
+    return out;
+}
+
+/** Distance of what the operator reads from the product in long double, which errs 2^-11 as much.
  */
+static double distance_from_exact(const eck_operator *a, const eck_chain *chain)
+{
+    const eck_stage *first = &chain->stages[0];
+    int64_t shape[3] = { first->out, first->in, first->spatial ? first->kernel[0] : 1 };
+    long double sum = 0.0L;
+    double *whole = read_whole(a);
+
+    long double *exact = spread_stage(first, shape[2]);
+    for (int32_t s = 1; s < chain->count; s++) {
+        const eck_stage *stage = &chain->stages[s];
+        const int64_t next[3] = { stage->out, stage->in, stage->spatial ? stage->kernel[0] : 1 };
+        long double *weight = spread_stage(stage, next[2]);
+        long double *product = compose(weight, next, exact, shape);
+        free(weight);
+        free(exact);
+        exact = product;
+        shape[0] = next[0];
+        shape[2] += next[2] - 1;
+    }
+    for (int64_t i = 0; i < shape[0] * shape[1] * shape[2]; i++)
+        sum += (exact[i] - whole[i]) * (exact[i] - whole[i]);
+    free(exact);
+    free(whole);
+    return (double)sqrtl(sum);
+}
+
+/** A stage of F64 weights uniform in -1 .. 1. */
+static eck_stage rough(eck_stage stage)
+{
+    static uint64_t made;
+    const eck_stage whole = random_stage(stage, ECK_DTYPE_F64, 1);
+    double *data = whole.weight->data;
+
+    made++;
+    for (int64_t i = 0; i < eck_array_count(whole.weight); i++)
+        data[i] = 2.0 * ecki_random_uniform(21, made, (uint64_t)i) - 1.0;
+    return whole;
+}
+
+/** The stated bound of rounding errors holds. It is for the worst signs; random ones leave about
+ *  1 / n of it for sums of n products, since the bound also takes every product at its largest. */
+static void check_rounding(const char *name, eck_chain chain, const eck_stage *dense)
+{
+    eck_operator *a = NULL;
+
+    assert_int_equal(eck_operator_chain(&a, &chain, dense, NULL), ECK_OK);
+    const double measured = distance_from_exact(a, &chain);
+    const double bound = eck_operator_get_info(a)->read_error;
+    printf("rounding, %-20s %.2e, bound %.2e\n", name, measured, bound);
+    assert_true(measured > 0.0 && measured <= bound);
+    eck_operator_free(a);
+    eck_chain_clear(&chain);
+}
+
+static void test_read_error(void **state)
+{
+    (void)state;
+    const eck_stage two[] = { rough(eck_stage_linear(60, 300)), rough(eck_stage_linear(300, 50)) };
+    const eck_stage three[] = { rough(eck_stage_linear(40, 70)), rough(eck_stage_linear(70, 90)),
+                                rough(eck_stage_linear(90, 30)) };
+    const eck_stage cp[] = { rough(eck_stage_conv(20, 8, 1, 1, ONE)),
+                             rough(eck_stage_conv(8, 8, 8, 1, K5)),
+                             rough(eck_stage_conv(8, 8, 8, 1, K3)),
+                             rough(eck_stage_conv(8, 20, 1, 1, ONE)) };
+    const eck_stage wide[] = { rough(eck_stage_conv(12, 16, 1, 1, K5)),
+                               rough(eck_stage_conv(16, 10, 1, 1, K5)) };
+    const int64_t seven = 7, nine = 9;
+    const eck_stage layers[] = { eck_stage_linear(60, 50), eck_stage_linear(40, 30),
+                                 eck_stage_conv(20, 20, 1, 1, &seven),
+                                 eck_stage_conv(12, 10, 1, 1, &nine) };
+
+    check_rounding("two matrices", chain_of(two, 2), &layers[0]);
+    check_rounding("three matrices", chain_of(three, 3), &layers[1]);
+    check_rounding("cp", chain_of(cp, 4), &layers[2]);
+    check_rounding("5 after 5", chain_of(wide, 2), &layers[3]);
+}
+
+// ---- refusals
 
 /** The chain is refused with this status and these words; clears it. */
 static void refuse(eck_chain chain, const eck_stage *dense, eck_status expected, const char *words)
@@ -304,7 +455,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),       cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_convolutions), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_read_error),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_steps),
     };
     return cmocka_run_group_tests(tests, NULL, no_leak);
 }

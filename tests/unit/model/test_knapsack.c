@@ -213,8 +213,7 @@ static void test_huge_costs(void **state)
     assert_int_equal(packing.cost[0], INT64_MAX);
 }
 
-/* ---- large problems
- * ---------------------------------------------------------------------------------------------- */
+// ---- large problems
 
 /** Solves, prints, and checks the promise about the gap. */
 static void solve_large(const char *name, const ecki_group *groups, int64_t count,
