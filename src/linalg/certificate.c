@@ -159,6 +159,19 @@ void ecki_certificate_fill(eck_certificate *out, const ecki_distance *distance)
     out->orthogonality = -1.0;
 }
 
+// Probes, relative to a norm whose square may have left the range.
+static eck_status probe_distance(ecki_distance *out, const ecki_difference *d, const eck_scan *scan,
+                                 const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double norm = sqrt(scan->norm2) * d->scale_a;
+    const bool sound = isfinite(scan->norm2) && (scan->norm2 > 1e-280 || scan->max == 0.0);
+    if (!sound) ECK_TRY(ecki_derive_norm(&norm, d->a, d->scale_a, context, err));
+    ECK_TRY(ecki_distance_probes(out, d, norm, context, err));
+done:
+    return status;
+}
+
 eck_status eck_certify(eck_certificate *out, const eck_operator *a,
                        const eck_operator *approximation, eck_proof proof, double failure,
                        uint64_t seed, const eck_context *context, eck_error *err)
@@ -183,7 +196,7 @@ eck_status eck_certify(eck_certificate *out, const eck_operator *a,
     if (proof == ECK_PROOF_RESIDUAL)
         ECK_TRY(ecki_distance_residual(&distance, &d, context, err));
     else
-        ECK_TRY(ecki_distance_probes(&distance, &d, sqrt(scan.norm2) * scale, context, err));
+        ECK_TRY(probe_distance(&distance, &d, &scan, context, err));
     ecki_certificate_fill(&certificate, &distance);
     certificate.stored = bi->storage;
     certificate.norm2 = scan.norm2;

@@ -164,6 +164,16 @@ done:
     return status;
 }
 
+eck_status ecki_sharpen(double *x, int64_t m, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double off = 0.0;
+    ECK_TRY(ecki_orthogonality(&off, x, m, k, err));
+    if (off > 2.0 * sqrt((double)k) * 0x1p-53) ECK_TRY(ecki_orthonormalize(x, m, k, NULL, err));
+done:
+    return status;
+}
+
 eck_status ecki_complete(double *out, const double *x, int64_t m, int64_t k, eck_error *err)
 {
     eck_status status = ECK_OK;

@@ -276,17 +276,6 @@ done:
     return status;
 }
 
-// LAPACK promises vectors orthonormal to a multiple of n u; ours are so to 8 sqrt(k) u.
-static eck_status sharpen(double *x, int64_t m, int64_t k, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    double off = 0.0;
-    ECK_TRY(ecki_orthogonality(&off, x, m, k, err));
-    if (off > 2.0 * sqrt((double)k) * 0x1p-53) ECK_TRY(ecki_orthonormalize(x, m, k, NULL, err));
-done:
-    return status;
-}
-
 // Factors of the chosen rank out of a finished run.
 static eck_status take_factors(ecki_svd_job *job, dense_run *run, eck_error *err)
 {
@@ -295,8 +284,8 @@ static eck_status take_factors(ecki_svd_job *job, dense_run *run, eck_error *err
     if (run->q) ECK_TRY(apply_q(&lifted, run, job->rank, err));
     ECK_TRY(take_vectors(job, lifted ? lifted : run->svd.u, run->m, run->svd.vt, run->n, err));
     if (job->options.store == ECK_DTYPE_F64) {
-        ECK_TRY(sharpen(job->u, job->a->info.rows, job->rank, err));
-        ECK_TRY(sharpen(job->v, job->a->info.cols, job->rank, err));
+        ECK_TRY(ecki_sharpen(job->u, job->a->info.rows, job->rank, err));
+        ECK_TRY(ecki_sharpen(job->v, job->a->info.cols, job->rank, err));
     }
     ECK_TRY(take_values(job, run->svd.s, err));
 done:

@@ -304,28 +304,32 @@ static eck_status scan_task(void *self, int64_t index, eck_error *err)
     return status;
 }
 
-// Adds the tiles in their order, at the exponent of the largest.
-static eck_scan add_scans(const tile_scan *scans, int64_t count)
+// Adds the tiles in their order, at the exponent of the largest: norm2 = sum 2^(2 exponent).
+static eck_scan add_scans(double *sum_out, int *exponent_out, const tile_scan *scans, int64_t count)
 {
     eck_scan all = { 0.0, 0.0, -1, 0 };
     int exponent = -2000;
     double sum = 0.0;
     for (int64_t i = 0; i < count; i++) {
-        all.max = scans[i].max > all.max ? scans[i].max : all.max;
-        all.nonfinite += scans[i].nonfinite;
-        if (scans[i].nonfinite &&
-            (all.first_nonfinite < 0 || scans[i].first_nonfinite < all.first_nonfinite))
-            all.first_nonfinite = scans[i].first_nonfinite;
-        if (scans[i].sum > 0.0 && scans[i].exponent > exponent) exponent = scans[i].exponent;
+        const tile_scan *const tile = &scans[i];
+        all.max = tile->max > all.max ? tile->max : all.max;
+        all.nonfinite += tile->nonfinite;
+        if (tile->nonfinite &&
+            (all.first_nonfinite < 0 || tile->first_nonfinite < all.first_nonfinite))
+            all.first_nonfinite = tile->first_nonfinite;
+        if (tile->sum > 0.0 && tile->exponent > exponent) exponent = tile->exponent;
     }
     for (int64_t i = 0; i < count; i++)
         if (scans[i].sum > 0.0) sum += ldexp(scans[i].sum, 2 * (scans[i].exponent - exponent));
     all.norm2 = ldexp(sum, 2 * exponent);
+    *sum_out = sum;
+    *exponent_out = exponent;
     return all;
 }
 
-eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_context *context,
-                            eck_error *err)
+// A scan with its sum apart from its exponent.
+static eck_status scan_tiles(eck_scan *out, double *sum_out, int *exponent_out,
+                             const eck_operator *a, const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     derive_job job = { .a = a, .col_tiles = tiles_of(a->info.cols, ECKI_PANEL_COLS) };
@@ -336,9 +340,28 @@ eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_cont
     ECK_ALLOC(job.scans, count);
     ECK_TRY(ecki_pool_init(&job.pool, each, threads, err));
     ECK_TRY(ecki_parallel_for(count, threads, scan_task, &job, err));
-    *out = add_scans(job.scans, count);
+    *out = add_scans(sum_out, exponent_out, job.scans, count);
 done:
     ecki_pool_clear(&job.pool);
     ecki_free(job.scans);
+    return status;
+}
+
+eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_context *context,
+                            eck_error *err)
+{
+    double sum = 0.0;
+    int exponent = 0;
+    return scan_tiles(out, &sum, &exponent, a, context, err);
+}
+
+eck_status ecki_derive_norm(double *out, const eck_operator *a, double scale,
+                            const eck_context *context, eck_error *err)
+{
+    double sum = 0.0;
+    int exponent = 0;
+    eck_scan scan;
+    const eck_status status = scan_tiles(&scan, &sum, &exponent, a, context, err);
+    if (status == ECK_OK) *out = sum > 0.0 ? ldexp(sqrt(sum), exponent + ilogb(scale)) : 0.0;
     return status;
 }

@@ -120,9 +120,7 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, double norm2_scaled)
     info->effective_rank = effective_rank(spectrum->values, n);
 }
 
-// Keeps the reflectors of a reduced [n,n] triangle, in place, and gives the rest of the memory
-// back. Moved on success.
-static eck_status pack_reflectors(eck_spectrum *spectrum, double *gram, eck_error *err)
+eck_status ecki_spectrum_pack(eck_spectrum *spectrum, double *gram, eck_error *err)
 {
     const int64_t n = spectrum->t.n;
     double *to = gram;
@@ -178,7 +176,7 @@ static eck_status reduce(eck_spectrum *spectrum, double **gram, eck_error *err)
     if (info == 0) goto done;
     if (spectrum->t.tau) {
         ECK_TRY(ecki_dsytrd(&spectrum->t, *gram, err));
-        ECK_TRY(pack_reflectors(spectrum, *gram, err));
+        ECK_TRY(ecki_spectrum_pack(spectrum, *gram, err));
         *gram = NULL;
         goto done;
     }

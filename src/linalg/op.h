@@ -63,6 +63,10 @@ eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, 
 eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_context *context,
                             eck_error *err);
 
+/** || scale A ||_F where its square may leave the range of F64; scale a power of two. */
+eck_status ecki_derive_norm(double *out, const eck_operator *a, double scale,
+                            const eck_context *context, eck_error *err);
+
 /** Width of the panels of a Gram of order p: about 2^18 numbers, at least 512. */
 int64_t ecki_gram_width(int64_t order);
 

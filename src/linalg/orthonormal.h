@@ -18,6 +18,10 @@ eck_status ecki_orthogonality(double *out, const double *x, int64_t m, int64_t k
  */
 eck_status ecki_orthonormalize(double *x, int64_t m, int64_t k, double *r_out, eck_error *err);
 
+/** Orthonormal to 8 sqrt(k) u where LAPACK promised a multiple of n u: X [m,k] again through ecki_orthonormalize() if
+ *  it is not so already. */
+eck_status ecki_sharpen(double *x, int64_t m, int64_t k, eck_error *err);
+
 /** Completes orthonormal columns X [m,k] to a square orthonormal matrix, row-major [m,m]; its first
  * k columns are X. */
 eck_status ecki_complete(double *out, const double *x, int64_t m, int64_t k, eck_error *err);

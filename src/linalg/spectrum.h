@@ -37,6 +37,13 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, double norm2_scaled);
 eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction,
                                const eck_context *context, eck_error *err);
 
+/** Keeps the reflectors of a reduced [n,n] triangle, in half the memory. gram is moved on success. */
+eck_status ecki_spectrum_pack(eck_spectrum *spectrum, double *gram, eck_error *err);
+
+/** z, column-major [count,columns], = H_{n-1} .. H_1 z: from the tridiagonal basis to that of the Gram. */
+eck_status ecki_spectrum_back_transform(double *z, const eck_spectrum *spectrum, int64_t columns,
+                                        eck_error *err);
+
 /** Gives the memory of the reduction back; values and tails stay. */
 void ecki_spectrum_drop_reduction(eck_spectrum *spectrum);
 

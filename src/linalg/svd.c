@@ -67,9 +67,8 @@ done:
     return status;
 }
 
-// Fills the defaults in and refuses what is out of range.
-static eck_status check_options(eck_svd_options *out, const eck_svd_options *given,
-                                const eck_operator_info *info, eck_error *err)
+eck_status ecki_svd_check_options(eck_svd_options *out, const eck_svd_options *given,
+                                  const eck_operator_info *info, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_svd_options o = ECK_SVD_OPTIONS_INIT;
@@ -141,7 +140,7 @@ eck_status eck_svd_compute(eck_svd **out, const eck_operator *a, const eck_svd_o
     eck_status status = ECK_OK;
     ecki_svd_job job = { .a = a, .context = context, .captured = -1.0, .start = ecki_clock() };
     const int32_t saved = ecki_blas_enter(ecki_threads(context));
-    ECK_TRY(check_options(&job.options, options, &a->info, err));
+    ECK_TRY(ecki_svd_check_options(&job.options, options, &a->info, err));
     job.engine = job.options.engine;
     ECK_TRY(require_memory(&job, ecki_wants_factors(&job.options) ? 0 : -1, err));
     if (a->info.storage == ECK_DTYPE_F64 || job.engine == ECK_ENGINE_GOLUB_KAHAN)
@@ -168,7 +167,7 @@ eck_status eck_spectrum_svd(eck_svd **out, const eck_spectrum *spectrum, const e
                 (long long)a->info.cols);
     ECK_REQUIRE(!options || options->engine != ECK_ENGINE_GOLUB_KAHAN, ECK_E_RANGE, -1,
                 "a spectrum belongs to the exact engine");
-    ECK_TRY(check_options(&job.options, options, &a->info, err));
+    ECK_TRY(ecki_svd_check_options(&job.options, options, &a->info, err));
     job.engine = ECK_ENGINE_EXACT;
     job.spectrum = spectrum;
     job.one_thread = spectrum->one_thread && (saved == 0 || threads == 1);

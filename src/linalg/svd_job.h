@@ -38,6 +38,10 @@ typedef struct ecki_svd_job {
 
 void ecki_svd_job_clear(ecki_svd_job *job);
 
+/** Fills the defaults in and refuses what is out of range. */
+eck_status ecki_svd_check_options(eck_svd_options *out, const eck_svd_options *given,
+                                  const eck_operator_info *info, eck_error *err);
+
 /** True when factors are wanted at all. */
 bool ecki_wants_factors(const eck_svd_options *options);
 

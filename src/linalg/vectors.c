@@ -12,10 +12,10 @@
 
 enum { REFLECTORS = 256, BLOCK = 32 };
 
-// z [n,columns] = H_{n-1} .. H_1 z, the reflectors unpacked a block at a time. Reflector c is
-// column c of the reduced triangle: a 1 in row c-1 and its numbers above.
-static eck_status apply_reflectors(double *z, const eck_spectrum *spectrum, int64_t columns,
-                                   eck_error *err)
+// The reflectors are unpacked a block at a time. Reflector c is column c of the reduced triangle: a 1
+// in row c-1 and its numbers above.
+eck_status ecki_spectrum_back_transform(double *z, const eck_spectrum *spectrum, int64_t columns,
+                                        eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = spectrum->t.n;
@@ -54,7 +54,7 @@ static eck_status few_vectors(double *out, const eck_spectrum *spectrum, int64_t
     ECK_ALLOC_RAW(z, n * k);
     ECK_TRY(ecki_dstemr(z, &spectrum->t, k, info_out, err));
     if (*info_out != 0) goto done;
-    ECK_TRY(apply_reflectors(z, spectrum, k, err));
+    ECK_TRY(ecki_spectrum_back_transform(z, spectrum, k, err));
     reverse_transpose(out, z, n, k);
 done:
     ecki_free(z);
@@ -74,7 +74,7 @@ static eck_status all_vectors(double *out, const eck_spectrum *spectrum, int64_t
     ECK_TRY(ecki_dstedc(z, &spectrum->t, info_out, err));
     if (*info_out != 0) goto done;
     double *const last = z + (n - k) * n;
-    ECK_TRY(apply_reflectors(last, spectrum, k, err));
+    ECK_TRY(ecki_spectrum_back_transform(last, spectrum, k, err));
     reverse_transpose(out, last, n, k);
 done:
     ecki_free(z);
