@@ -60,13 +60,15 @@ char *ecki_temporary_name(int parent, const char *name)
     }
 }
 
-/** Creates and opens; -1 and errno on failure. */
+/** Creates and opens; -1 and errno on failure, EEXIST if another name should be tried. */
 static int create_at(int parent, const char *name, bool directory)
 {
     if (!directory)
         return openat(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_RDWR, 0666);
     if (mkdirat(parent, name, 0777) != 0) return -1;
-    return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (descriptor < 0 && errno == ENOENT) errno = EEXIST; // a sweeper was faster
+    return descriptor;
 }
 
 /** True if the name leads to the open descriptor. */

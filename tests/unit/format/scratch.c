@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format/format.h"
+
 static char directory[256];
 
 static int remove_entry(const char *path, const struct stat *info, int flag, struct FTW *walk)
@@ -114,4 +116,21 @@ void assert_error(const eck_error *err, eck_status status, int64_t offset, const
     const bool upper = err->message[0] >= 'A' && err->message[0] <= 'Z';
     if (upper || err->message[strlen(err->message) - 1] == '.')
         fail_msg("not in house form: '%s'", err->message);
+}
+
+struct ecki_container *scratch_open(const char *path)
+{
+    ecki_container *container = NULL;
+    eck_error err = ECK_ERROR_INIT;
+    if (ecki_container_open(&container, path, &err) != ECK_OK) fail_msg("%s", err.message);
+    return container;
+}
+
+void assert_refused(const char *path, eck_status status, int64_t offset, const char *part)
+{
+    ecki_container *container = NULL;
+    eck_error err = ECK_ERROR_INIT;
+    assert_int_equal(ecki_container_open(&container, path, &err), status);
+    assert_null(container);
+    assert_error(&err, status, offset, part);
 }

@@ -39,4 +39,10 @@ void scratch_safetensors(const char *path, const char *header, int64_t count);
 /** The status, the byte, and a part of the message; file must be named in both. */
 void assert_error(const eck_error *err, eck_status status, int64_t offset, const char *part);
 
+/** Opens a container, or fails the test with the error. */
+struct ecki_container *scratch_open(const char *path);
+
+/** The container is refused so. */
+void assert_refused(const char *path, eck_status status, int64_t offset, const char *part);
+
 #endif
