@@ -311,6 +311,18 @@ eck_status ecki_input_check_pointer(const char *head, int64_t length, const char
         "it is a git-lfs pointer, not the file itself; run 'git lfs pull' where it was cloned");
 }
 
+eck_status ecki_read_file_if_there(char **out, int64_t *length_out, const char *path, int64_t limit,
+                                   eck_error *err)
+{
+    struct stat here;
+    if (lstat(path, &here) != 0 && errno == ENOENT) {
+        *out = NULL;
+        *length_out = 0;
+        return ECK_OK;
+    }
+    return ecki_read_file(out, length_out, path, limit, err);
+}
+
 eck_status ecki_read_file(char **out, int64_t *length_out, const char *path, int64_t limit,
                           eck_error *err)
 {

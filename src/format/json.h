@@ -35,4 +35,9 @@ eck_status ecki_read_file(char **out, int64_t *length_out, const char *path, int
 /** The value as text, NUL-terminated; flags are jansson's. Owned by the caller, ecki_free(). */
 eck_status ecki_json_print(char **out, const json_t *value, size_t flags, eck_error *err);
 
+/** The same, but no entry of that name is ECK_OK with *out NULL. Whatever else fails still does: a file
+ * that is there and cannot be read must not pass for none. */
+eck_status ecki_read_file_if_there(char **out, int64_t *length_out, const char *path, int64_t limit,
+                                   eck_error *err);
+
 #endif

@@ -61,12 +61,12 @@ static eck_status config_read(eck_model *model, eck_error *err)
     char *path = NULL, *text = NULL;
     int64_t length = 0;
     json_t *config = NULL;
-    eck_error missing = ECK_ERROR_INIT;
 
     if (!model->container->directory) return ECK_OK;
     path = ecki_format("%s/config.json", model->path);
     ECK_HAVE(path);
-    if (ecki_read_file(&text, &length, path, ecki_json_config.bytes, &missing) != ECK_OK) goto done;
+    ECK_TRY(ecki_read_file_if_there(&text, &length, path, ecki_json_config.bytes, err));
+    if (!text) goto done;
     ECK_TRY(ecki_json_parse(&config, text, length, &ecki_json_config, path, err));
     if (json_is_object(config)) ECK_TRY(config_use(model, config, err));
 done:
@@ -83,7 +83,6 @@ static eck_status manifest_read(eck_model *model, eck_error *err)
     char *path = NULL, *text = NULL;
     const char *inline_text = NULL;
     int64_t length = 0;
-    eck_error missing = ECK_ERROR_INIT;
 
     if (!model->container->directory) {
         inline_text = ecki_container_metadata(model->container, "eckart");
@@ -95,7 +94,8 @@ static eck_status manifest_read(eck_model *model, eck_error *err)
     }
     path = ecki_format("%s/eckart.json", model->path);
     ECK_HAVE(path);
-    if (ecki_read_file(&text, &length, path, ecki_json_config.bytes, &missing) != ECK_OK) goto done;
+    ECK_TRY(ecki_read_file_if_there(&text, &length, path, ecki_json_config.bytes, err));
+    if (!text) goto done;
     ECK_TRY(ecki_manifest_parse(&model->manifest, text, length, model->container, err));
 done:
     if (status != ECK_OK) ecki_error_where(err, status, path ? path : model->path, NULL);

@@ -190,6 +190,29 @@ static void test_read_file(void **state)
                      ECK_E_FORMAT);
 }
 
+/* A file that is there and cannot be read must not pass for none. */
+static void test_read_file_if_there(void **state)
+{
+    (void)state;
+    int64_t length = -7;
+    char *text = (char *)&length;
+    assert_int_equal(ecki_read_file_if_there(&text, &length, scratch_path("nothing"), 5, &err),
+                     ECK_OK);
+    assert_null(text);
+    assert_int_equal(length, 0);
+    scratch_text(scratch_path("there"), "12345");
+    assert_int_equal(ecki_read_file_if_there(&text, &length, scratch_path("there"), 5, &err),
+                     ECK_OK);
+    assert_string_equal(text, "12345");
+    ecki_free(text);
+    assert_int_equal(ecki_read_file_if_there(&text, &length, scratch_path("there"), 4, &err),
+                     ECK_E_UNSUPPORTED);
+    assert_true(ecki_read_file_if_there(&text, &length, scratch_path("."), 5, &err) != ECK_OK);
+    assert_int_equal(symlink("nowhere", scratch_path("dangling")), 0);
+    assert_int_equal(ecki_read_file_if_there(&text, &length, scratch_path("dangling"), 5, &err),
+                     ECK_E_IO);
+}
+
 static void test_drain(void **state)
 {
     (void)state;
@@ -224,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_every_change_is_noticed),
         cmocka_unit_test(test_stays_in_its_directory),
         cmocka_unit_test(test_read_file),
+        cmocka_unit_test(test_read_file_if_there),
         cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
