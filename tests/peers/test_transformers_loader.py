@@ -365,7 +365,11 @@ def test_names_without_and_with_the_base_prefix(tmp_path):
     assert difference(model, reference) <= allowed_difference(reference)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     (tmp_path / "out" / "config.json").write_text(json.dumps({**config, "architectures": ["GPT2Model"]}))
+    model.save_pretrained(tmp_path / "again")  # under the names of the file it came from
+    assert set(eckart.Checkpoint.open(tmp_path / "again").tensors) == set(file.tensors) - {"h.0.attn.bias"}
+    del model.eckart_came_from
     model.save_pretrained(tmp_path / "long")
+    assert "transformer.h.1.mlp.c_fc.0.weight" in eckart.Checkpoint.open(tmp_path / "long").tensors
     (tmp_path / "long" / "config.json").write_text(json.dumps({**config, "architectures": ["GPT2Model"]}))
     base = eckart.transformers.from_pretrained(tmp_path / "out")
     from_long = eckart.transformers.from_pretrained(tmp_path / "long")

@@ -22,6 +22,7 @@ from ._chain import Chain, Origin
 from ._meta import parameters_on_meta
 
 _SHOWN_MAX = 8
+_MAPPED_MAX = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class Slot:
             self.owner._buffers[self.attribute] = value
 
 
+@dataclass(frozen=True)
+class CameFrom:
+    """What save() needs to write a module under the names it was loaded from; kept at the module."""
+
+    source: Mapping[str, Any]
+    tensors: Mapping[str, str]
+    """Key of the module -> name in the file."""
+    modules: Mapping[str, str]
+
+
 @dataclass
 class Plan:
     """What loading will do; made and judged before anything is changed."""
@@ -51,6 +62,8 @@ class Plan:
     replaced: dict[int, nn.Module] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     """Key in the module -> name in the file."""
+    module_names: dict[str, str] = field(default_factory=dict)
+    """The same for factored modules."""
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -121,7 +134,9 @@ def install(
         module._apply(  # type: ignore[no-untyped-call]
             lambda value: value if value.is_meta else value.to(device)
         )
-    module.eckart_source = dict(checkpoint.manifest.source)  # type: ignore[assignment]  # for save()
+    module.eckart_came_from = CameFrom(  # type: ignore[assignment]
+        dict(checkpoint.manifest.source), dict(plan.names), dict(plan.module_names)
+    )
     return module
 
 
@@ -196,6 +211,7 @@ def _plan_chain(plan: Plan, record: Module, rename: Callable[[str], str]) -> Non
     chain.origin = Origin(record, tensors)
     chain.requires_grad_(getattr(old.weight, "requires_grad", True))
     plan.chains[id(old)], plan.replaced[id(old)] = chain, old
+    plan.module_names[key] = record.name
     prefix = f"{key}." if key else ""
     for index, stage in enumerate(record.stages):
         _claim(plan, f"{prefix}{index}.weight", stage.weight)
@@ -243,18 +259,24 @@ def _complaint(plan: Plan) -> str:
 
 
 class _Reader:
-    """Tensors of the files, each file opened once."""
+    """Tensors of the files. A file is opened anew after every _MAPPED_MAX bytes: what has been read stays mapped, and
+    counts as resident, until it is closed."""
 
     def __init__(self, files: ExitStack, dtype: torch.dtype | None) -> None:
         self._files, self._dtype = files, dtype
-        self._open: dict[Path, Any] = {}
+        self._path: Path | None = None
+        self._open: Any = None
+        self._bytes = 0
 
     def stored(self, tensor: Tensor) -> torch.Tensor:
-        """As in the file; valid while the file is open."""
-        if tensor.file not in self._open:
-            file = safetensors.safe_open(str(tensor.file), framework="pt")
-            self._open[tensor.file] = self._files.enter_context(file)
-        return self._open[tensor.file].get_tensor(tensor.name)  # type: ignore[no-any-return]
+        """As in the file."""
+        if tensor.file != self._path or self._bytes > _MAPPED_MAX:
+            self._files.close()
+            self._open = self._files.enter_context(safetensors.safe_open(str(tensor.file), framework="pt"))
+            self._path, self._bytes = tensor.file, 0
+        value: torch.Tensor = self._open.get_tensor(tensor.name)
+        self._bytes += value.nbytes
+        return value
 
     def read(self, tensor: Tensor, device: torch.device) -> torch.Tensor:
         """A copy of its own: the file may change or go away afterwards."""
@@ -302,14 +324,16 @@ def _like(slot: Slot, value: torch.Tensor) -> torch.Tensor:
 
 
 def _fill(plan: Plan, reader: _Reader, device: torch.device | str | None) -> None:
-    """Reads every tensor and puts it in all its places."""
+    """Reads every tensor and puts it in all its places, file by file."""
     homes = {id(stage): old for key, old in plan.replaced.items() for stage in plan.chains[key]}
+    tasks: list[tuple[Tensor, list[Slot]]] = []
     for slots in _groups(plan):
         name = next((plan.names[slot.key] for slot in slots if slot.key in plan.names), None)
-        if name is None:
-            continue
+        if name is not None:
+            tasks.append((plan.checkpoint.tensors[name], slots))
+    for tensor, slots in sorted(tasks, key=lambda task: task[0].file):
         target = torch.device(device) if device is not None else _home(homes.get(id(slots[0].owner)), slots[0])
-        value = _like(slots[0], reader.read(plan.checkpoint.tensors[name], target))
+        value = _like(slots[0], reader.read(tensor, target))
         for slot in slots:
             slot.fill(value)
 

@@ -19,7 +19,7 @@ from ..errors import ExistsError, RangeError, UnsupportedError
 from ..manifest import Manifest, Module, Stage
 from ._build import DTYPE_NAMES
 from ._chain import CONVS, Chain, Scale
-from ._load import walk
+from ._load import CameFrom, Slot, walk
 
 SHARD_BYTES = 5_000_000_000
 STOCK_WEIGHTS = (
@@ -45,15 +45,17 @@ def save(
     state_dict  values to write in place of the module's own, by the same names
 
     What the manifest promised of a layer is kept if its numbers are still those it was loaded with, else it says
-    null. Parameters used under several names are written once.
+    null. A module that was loaded is written under the names of that file, as far as they differ from its own.
+    Parameters used under several names are written once, or as often as that file had them.
     """
     path = Path(path)
     chains = {name: child for name, child in module.named_modules() if isinstance(child, Chain)}
     if not chains:
         raise RangeError("the module holds no factored layer: nothing to write in our layout")
-    names, tensors = _tensors(module, state_dict)
-    records = {name: _record(name, chain, names, tensors) for name, chain in chains.items()}
-    manifest = Manifest(records, _source(module) if source is None else source)
+    came_from = _came_from(module)
+    names, tensors = _tensors(module, came_from, state_dict)
+    records = [_record(came_from.modules.get(key, key), key, chain, names, tensors) for key, chain in chains.items()]
+    manifest = Manifest({record.name: record for record in records}, came_from.source if source is None else source)
     if path.suffix == ".safetensors":
         _write(tensors, path, {"format": "pt", METADATA_KEY: manifest.dumps()})
         return
@@ -66,30 +68,46 @@ def save(
 
 
 def _tensors(
-    module: nn.Module, state_dict: Mapping[str, torch.Tensor] | None
+    module: nn.Module, came_from: CameFrom, state_dict: Mapping[str, torch.Tensor] | None
 ) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """(every key -> key it is written under, tensors by written key): a tensor used twice is written once."""
+    """(key -> name it is written under, tensors by that name): the names of the file the module came from; what was in
+    none is written once, under the first of its keys."""
+    slots: dict[int, list[Slot]] = {}
+    for slot in walk(module):
+        slots.setdefault(id(slot.value), []).append(slot)
     names: dict[str, str] = {}
     tensors: dict[str, torch.Tensor] = {}
-    seen: dict[int, str] = {}
+    owners: dict[str, int] = {}
     storages: set[int] = set()
-    for slot in walk(module):
-        names[slot.key] = seen.setdefault(id(slot.value), slot.key)
-        if names[slot.key] != slot.key:
-            continue
-        value = slot.value if state_dict is None else state_dict[slot.key]
-        if value.is_meta:
-            raise RangeError(f"{slot.key!r} is on the meta device: it has no numbers to write")
-        value = value.detach().cpu().contiguous()
-        storage = value.untyped_storage().data_ptr()
-        tensors[slot.key] = value.clone() if value.numel() and storage in storages else value
-        storages.add(storage)
+    for same in slots.values():
+        known = [slot for slot in same if slot.key in came_from.tensors] or same[:1]
+        for slot in known:
+            name = came_from.tensors.get(slot.key, slot.key)
+            names[slot.key] = name
+            if owners.setdefault(name, id(slot.value)) != id(slot.value):
+                raise RangeError(f"{slot.key!r} and another tensor would both be written as {name!r}")
+            if name not in tensors:
+                tensors[name] = _to_write(slot, state_dict, storages)
+        names.update({slot.key: names[known[0].key] for slot in same if slot.key not in names})
     return names, tensors
 
 
-def _source(module: nn.Module) -> Mapping[str, Any]:
-    source = getattr(module, "eckart_source", None)
-    return source if isinstance(source, Mapping) else {}
+def _to_write(slot: Slot, state_dict: Mapping[str, torch.Tensor] | None, storages: set[int]) -> torch.Tensor:
+    """On the CPU, in memory that no other tensor of the file uses."""
+    value = slot.value if state_dict is None else state_dict[slot.key]
+    if value.is_meta:
+        raise RangeError(f"{slot.key!r} is on the meta device: it has no numbers to write")
+    value = value.detach().cpu().contiguous()
+    storage = value.untyped_storage().data_ptr()
+    if value.numel() and storage in storages:
+        return value.clone()
+    storages.add(storage)
+    return value
+
+
+def _came_from(module: nn.Module) -> CameFrom:
+    known = getattr(module, "eckart_came_from", None)
+    return known if isinstance(known, CameFrom) else CameFrom({}, {}, {})
 
 
 def _stage_kind(stage: nn.Module) -> str:
@@ -102,9 +120,9 @@ def _stage_kind(stage: nn.Module) -> str:
     return "conv" if isinstance(stage, CONVS) else "conv_transpose"
 
 
-def _record(name: str, chain: Chain, names: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> Module:
-    """What the manifest says of a chain."""
-    prefix = f"{name}." if name else ""
+def _record(name: str, key: str, chain: Chain, names: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> Module:
+    """What the manifest says of the chain that is `key` in the module and `name` in the file."""
+    prefix = f"{key}." if key else ""
     stages = tuple(
         Stage(names[f"{prefix}{index}.weight"], _stage_kind(stage), getattr(stage, "groups", 1))
         for index, stage in enumerate(chain)
