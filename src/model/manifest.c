@@ -265,7 +265,9 @@ static eck_status module_read(ecki_module *module, const char *name, const json_
     ECK_TRY(stages_read(module, json_object_get(object, "stages"), r));
     if (bias && !json_is_null(bias))
         ECK_TRY(copy_string(&module->bias, bias, r, "bias is no name"));
-    module->error = number_or(object, "error", NAN);
+    // null: made or trained elsewhere, nothing is promised; any error keeps a promise of infinity.
+    const bool silent = json_is_null(json_object_get(object, "error"));
+    module->error = number_or(object, "error", silent ? INFINITY : NAN);
     module->floor = number_or(object, "floor", 0);
     module->error_high = number_or(json_object_get(object, "certificate"), "high", module->error);
     if (!(module->error >= 0)) return bad(r, "error is missing");

@@ -43,7 +43,7 @@ typedef struct ecki_module {
     int32_t rank_count;
     ecki_manifest_stage *stages;
     int32_t stage_count;
-    double error, error_high, floor;
+    double error, error_high, floor; /**< error INFINITY: nothing promised, null in the file */
     eck_certificate certificate;
 } ecki_module;
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import eckart
 import eckart.torch
@@ -15,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 from eckart.torch import Chain, DepthwiseSeparableConv, LowRankConv1d, LowRankConv2d, LowRankConv3d, LowRankLinear
+from eckart_command import eckart_command
 from factored_files import FactoredFile
 from rounding import U32, assert_rounded, assert_within, perturbation_bound, rounding_bound
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 random = np.random.default_rng(20)
@@ -690,40 +691,57 @@ def test_broken_shards(tmp_path, change, message):
         eckart.torch.load(small_model(), path)
 
 
-# ---- what the command writes
+# ---- what the command writes, and what it reads
 
 
-def command():
-    """The `eckart` command: $ECKART_COMMAND, or the one in build/; None before it is built."""
-    path = os.environ.get("ECKART_COMMAND") or str(factored_files.ROOT / "build" / "eckart")
-    return path if Path(path).exists() else None
+def test_what_the_command_compresses_loads(tmp_path):
+    torch.manual_seed(13)
+    dense = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.Flatten(), nn.Linear(16 * 16, 64), nn.Linear(64, 10))
+    save_file(dense.state_dict(), tmp_path / "in.safetensors", {"format": "pt"})
+    eckart_command(tmp_path, "compress", "in.safetensors", "-o", "out.safetensors", "--rank", 5, "--min-size", 512)
+    eckart_command(tmp_path, "restore", "out.safetensors", "-o", "restored.safetensors")
+    model = eckart.torch.load(copy.deepcopy(dense).to("meta"), tmp_path / "out.safetensors")
+    assert [isinstance(module, Chain) for module in model] == [True, False, True, True]
+    restored = load_file(tmp_path / "restored.safetensors")
+    for index in (0, 2, 3):
+        assert model[index].rank == 5
+        assert_rounded(model[index].reconstruct_weight(), restored[f"{index}.weight"], 5 + 3)
+    eckart.torch.save(model, tmp_path / "again.safetensors")
+    eckart_command(tmp_path, "verify", "in.safetensors", "again.safetensors")
 
 
-if command() is not None:
+def test_the_command_reads_what_python_made(tmp_path):
+    torch.manual_seed(14)
+    dense = nn.Sequential(nn.Conv2d(8, 16, 3), nn.Flatten(), nn.Linear(64, 48), nn.Linear(48, 10))
+    model = nn.Sequential(
+        LowRankConv2d.from_conv2d(dense[0], rank=6),
+        dense[1],
+        LowRankLinear.from_linear(dense[2], rank=7),
+        LowRankLinear.from_linear(dense[3], rank=3, form="expanded"),
+    )
+    eckart.torch.save(model, tmp_path / "made.safetensors")
+    save_file(dense.state_dict(), tmp_path / "dense.safetensors", {"format": "pt"})
+    assert "svd" in eckart_command(tmp_path, "inspect", "made.safetensors")
+    verdict = json.loads(eckart_command(tmp_path, "verify", "--json", "dense.safetensors", "made.safetensors"))
+    for layer in verdict["layers"]:  # nothing is promised, the error is computed all the same
+        weight = dense[int(layer["name"])].weight.detach()
+        error = (model[int(layer["name"])].reconstruct_weight() - weight).double().norm() / weight.double().norm()
+        assert layer["promised"] is None and abs(layer["error"] - error.item()) <= np.sqrt(8 + 3) * U32
+    eckart_command(tmp_path, "restore", "made.safetensors", "-o", "restored.safetensors")
+    restored = load_file(tmp_path / "restored.safetensors")
+    assert sorted(restored) == sorted(dense.state_dict())
+    for index in (0, 2, 3):
+        assert_rounded(model[index].reconstruct_weight(), restored[f"{index}.weight"], 8 + 3)
+        assert torch.equal(model[index].bias, restored[f"{index}.bias"])
 
-    def test_what_the_command_compresses_loads(tmp_path):
-        from safetensors.torch import load_file, save_file
 
-        torch.manual_seed(13)
-        dense = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.Flatten(), nn.Linear(16 * 16, 64), nn.Linear(64, 10))
-        save_file(dense.state_dict(), tmp_path / "in.safetensors", {"format": "pt"})
-        options = ["--rank", "5", "--min-size", "512"]
-        for step in (
-            ["compress", "in.safetensors", "-o", "out.safetensors", *options],
-            ["restore", "out.safetensors", "-o", "restored.safetensors"],
-        ):
-            result = subprocess.run([command(), *step], cwd=tmp_path, capture_output=True, text=True)
-            assert result.returncode == 0, result.stderr
-        model = eckart.torch.load(copy.deepcopy(dense).to("meta"), tmp_path / "out.safetensors")
-        assert [isinstance(module, Chain) for module in model] == [True, False, True, True]
-        restored = load_file(tmp_path / "restored.safetensors")
-        for index in (0, 2, 3):
-            first, last = model[index].first, model[index].last
-            bound = (last.abs().reshape(last.shape[0], -1) @ first.abs().reshape(first.shape[0], -1)).double()
-            error = (model[index].reconstruct_weight() - restored[f"{index}.weight"]).abs().double()
-            assert_within(error.reshape(bound.shape), (5 + 2) * U32 * bound, f"layer {index}:")
-        eckart.torch.save(model, tmp_path / "again.safetensors")
-        result = subprocess.run(
-            [command(), "verify", "in.safetensors", "again.safetensors"], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert result.returncode == 0, result.stderr
+def test_the_command_and_python_agree_on_four_stages(tmp_path):
+    module = nn.Conv2d(6, 7, (3, 5))
+    stages, exact = four_stages()
+    file = chain_file(module, "conv", stages)
+    file.write(tmp_path / "four.safetensors")
+    eckart_command(tmp_path, "restore", "four.safetensors", "-o", "restored.safetensors")
+    restored = load_file(tmp_path / "restored.safetensors")["1.weight"]
+    assert_rounded(restored, exact, 1)
+    chain = eckart.torch.load(in_model(module), tmp_path / "four.safetensors")[1]
+    assert_rounded(chain.weight, restored, 4 + 5 + 3 + 3)

@@ -7,16 +7,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import eckart
 import eckart.torch
 import eckart.transformers
-import factored_files
 import numpy as np
 import pytest
 import torch
 import transformers
+from eckart_command import eckart_command
 from factored_files import FactoredFile
 from rounding import perturbation_bound
 
@@ -459,29 +458,18 @@ def test_code_in_the_directory_is_never_run_unasked(tmp_path):
 # ---- what the command writes
 
 
-def command():
-    """The `eckart` command: $ECKART_COMMAND, or the one in build/; None before it is built."""
-    path = os.environ.get("ECKART_COMMAND") or str(factored_files.ROOT / "build" / "eckart")
-    return path if Path(path).exists() else None
-
-
-if command() is not None:
-
-    @pytest.mark.parametrize("make", MAKERS)
-    def test_what_the_command_compresses_loads(make, tmp_path):
-        torch.manual_seed(4)
-        dense = make().eval()
-        dense.save_pretrained(tmp_path / "in")
-        options = ["--rank", "6", "--min-size", "256"]
-        for step in (["compress", "in", "-o", "out", *options], ["restore", "out", "-o", "restored"]):
-            result = subprocess.run([command(), *step], cwd=tmp_path, capture_output=True, text=True)
-            assert result.returncode == 0, result.stderr
-        model = eckart.transformers.from_pretrained(tmp_path / "out")
-        assert sum(isinstance(module, eckart.torch.Chain) for module in model.modules()) > 0
-        restored = type(dense).from_pretrained(tmp_path / "restored").eval()
-        measured, allowed = difference(model, restored), allowed_difference(restored)
-        print(f"{make.__name__}: difference {measured:.2e}, allowed {allowed:.2e}")
-        assert measured <= allowed
-        model.save_pretrained(tmp_path / "again")
-        result = subprocess.run([command(), "verify", "in", "again"], cwd=tmp_path, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_the_command_compresses_loads(make, tmp_path):
+    torch.manual_seed(4)
+    dense = make().eval()
+    dense.save_pretrained(tmp_path / "in")
+    eckart_command(tmp_path, "compress", "in", "-o", "out", "--rank", 6, "--min-size", 256)
+    eckart_command(tmp_path, "restore", "out", "-o", "restored")
+    model = eckart.transformers.from_pretrained(tmp_path / "out")
+    assert sum(isinstance(module, eckart.torch.Chain) for module in model.modules()) > 0
+    restored = type(dense).from_pretrained(tmp_path / "restored").eval()
+    measured, allowed = difference(model, restored), allowed_difference(restored)
+    print(f"{make.__name__}: difference {measured:.2e}, allowed {allowed:.2e}")
+    assert measured <= allowed
+    model.save_pretrained(tmp_path / "again")
+    eckart_command(tmp_path, "verify", "in", "again")
