@@ -52,7 +52,8 @@ typedef struct eck_adapter eck_adapter;
 
 /** One adapted module; borrowed until eck_adapter_close(). */
 typedef struct eck_adapter_module {
-    const char *name; /**< the module's path as the file spells it: PEFT without base_model.model. */
+    const char
+        *name; /**< the module's path as the file spells it: PEFT without base_model.model. */
     eck_adapter_form form;
     eck_stage dense; /**< LINEAR, CONV or LOOKUP, without weights; LOOKUP: dW is [d,V] */
     int64_t rank; /**< as stored */
@@ -195,10 +196,11 @@ typedef struct eck_weighted_adapter {
  * be missing from some. Extra tensors are not combined: a remark lists them.
  * Errors  ECK_E_SHAPE a module has other shapes in another adapter; ECK_E_UNSUPPORTED layouts differ
  */
-ECK_API eck_status eck_adapter_combine(eck_adapter_outcome *out, const eck_weighted_adapter *adapters,
-                                       int64_t count, int64_t rank, const char *path,
-                                       const eck_adapter_write *options,
-                                       const eck_context *context, eck_error *err);
+ECK_API eck_status eck_adapter_combine(eck_adapter_outcome *out,
+                                       const eck_weighted_adapter *adapters, int64_t count,
+                                       int64_t rank, const char *path,
+                                       const eck_adapter_write *options, const eck_context *context,
+                                       eck_error *err);
 
 /** Two adapters in one module; borrowed name. */
 typedef struct eck_adapter_relation {
@@ -230,7 +232,8 @@ ECK_API eck_status eck_adapter_compare(eck_adapter_comparison *out, const eck_ad
 
 /** Where names come from when '_' is ambiguous. */
 typedef struct eck_adapter_base {
-    const char *component; /**< "unet", "transformer", "text_encoder", "text_encoder_2"; NULL: any */
+    const char
+        *component; /**< "unet", "transformer", "text_encoder", "text_encoder_2"; NULL: any */
     const eck_model *model; /**< borrowed */
 } eck_adapter_base;
 
@@ -275,8 +278,7 @@ typedef struct eck_extract_options {
 
 #define ECK_EXTRACT_OPTIONS_INIT \
     { \
-        1, { 1, 32, -1, -1, -1, -1 }, ECK_ADAPTER_PEFT, NULL, false, false, \
-            ECK_ADAPTER_WRITE_INIT \
+        1, { 1, 32, -1, -1, -1, -1 }, ECK_ADAPTER_PEFT, NULL, false, false, ECK_ADAPTER_WRITE_INIT \
     }
 
 /**

@@ -2,10 +2,12 @@
 #ifndef ECKART_ECKART_H
 #define ECKART_ECKART_H
 
+#include "eckart/adapter.h"
 #include "eckart/array.h"
 #include "eckart/context.h"
 #include "eckart/decompose.h"
 #include "eckart/export.h"
+#include "eckart/factored.h"
 #include "eckart/file.h"
 #include "eckart/model.h"
 #include "eckart/operator.h"

@@ -37,10 +37,10 @@ static bool is_set(const json_t *value)
 static eck_status refuse_variants(const eck_adapter *adapter, eck_error *err)
 {
     eck_status status = ECK_OK;
-    static const char *const keys[] = { "use_qalora",       "alora_invocation_tokens",
-                                        "layer_replication", "megatron_config",
-                                        "use_bdlora",       "target_parameters",
-                                        "trainable_token_indices", NULL };
+    static const char *const keys[] = {
+        "use_qalora", "alora_invocation_tokens", "layer_replication",       "megatron_config",
+        "use_bdlora", "target_parameters",       "trainable_token_indices", NULL
+    };
     static const char *const harmless[] = { "loftq_config",   "eva_config",     "corda_config",
                                             "lora_ga_config", "runtime_config", NULL };
     const char *key;
@@ -283,10 +283,12 @@ static eck_status metadata_component(eck_adapter *adapter, const json_t *metadat
         values[i] = json_object_get(metadata, key);
     }
     if (!values[0]) goto done;
-    const scale_rules rules = {
-        values[0], values[1], values[2], 0, json_is_integer(values[3]) ? json_integer_value(values[3]) : 0,
-        json_is_true(values[4])
-    };
+    const scale_rules rules = { values[0],
+                                values[1],
+                                values[2],
+                                0,
+                                json_is_integer(values[3]) ? json_integer_value(values[3]) : 0,
+                                json_is_true(values[4]) };
     ECK_TRY(rules_apply(adapter, &rules, component, err));
 done:
     return status;
@@ -387,9 +389,10 @@ done:
 static eck_status config_keep(json_t *config, const ecki_config_spec *spec, eck_error *err)
 {
     eck_status status = ECK_OK;
-    static const char *const keys[] = { "base_model_name_or_path", "task_type",  "revision",
-                                        "bias",                    "lora_bias",  "modules_to_save",
-                                        "fan_in_fan_out",          "auto_mapping", NULL };
+    static const char *const keys[] = {
+        "base_model_name_or_path", "task_type",      "revision",     "bias", "lora_bias",
+        "modules_to_save",         "fan_in_fan_out", "auto_mapping", NULL
+    };
     json_t *saved = NULL;
 
     for (const char *const *key = keys; spec->source && *key; key++) {
@@ -399,8 +402,7 @@ static eck_status config_keep(json_t *config, const ecki_config_spec *spec, eck_
     if (spec->base_name)
         json_object_set_new(config, "base_model_name_or_path", json_string(spec->base_name));
     if (spec->bias) json_object_set_new(config, "bias", json_string(spec->bias));
-    if (spec->init)
-        json_object_set_new(config, "init_lora_weights", json_string(spec->init));
+    if (spec->init) json_object_set_new(config, "init_lora_weights", json_string(spec->init));
     if (spec->fan_in_fan_out) json_object_set_new(config, "fan_in_fan_out", json_true());
     if (spec->modules_to_save_count <= 0) goto done;
     ECK_TRY(names_sorted(&saved, spec->modules_to_save, spec->modules_to_save_count, err));
@@ -413,11 +415,11 @@ done:
 eck_status ecki_adapter_config_print(char **out, const ecki_config_spec *spec, eck_error *err)
 {
     eck_status status = ECK_OK;
-    json_t *config = json_pack(
-        "{s:s, s:n, s:n, s:b, s:s, s:b, s:b, s:b, s:n, s:f, s:b}", "peft_type", "LORA",
-        "base_model_name_or_path", "task_type", "inference_mode", 1, "bias", "none",
-        "fan_in_fan_out", 0, "use_rslora", 0, "use_dora", 0, "modules_to_save", "lora_dropout", 0.0,
-        "init_lora_weights", 1);
+    json_t *config =
+        json_pack("{s:s, s:n, s:n, s:b, s:s, s:b, s:b, s:b, s:n, s:f, s:b}", "peft_type", "LORA",
+                  "base_model_name_or_path", "task_type", "inference_mode", 1, "bias", "none",
+                  "fan_in_fan_out", 0, "use_rslora", 0, "use_dora", 0, "modules_to_save",
+                  "lora_dropout", 0.0, "init_lora_weights", 1);
     char *text = NULL;
 
     ECK_HAVE(config);

@@ -186,7 +186,9 @@ static eck_status kron_side_find(kron_side *out, const eck_adapter *adapter,
                     entry_of(adapter, module, (ecki_part)(whole + 1)),
                     entry_of(adapter, module, (ecki_part)(whole + 2)),
                     whole == ECKI_PART_KRON_2 ? entry_of(adapter, module, ECKI_PART_KRON_T2) : NULL,
-                    0, 0, 0 };
+                    0,
+                    0,
+                    0 };
 
     ECK_REQUIRE(s.whole ? !s.a && !s.b && !s.t : s.a && s.b, ECK_E_FORMAT, -1,
                 "cannot read adapter '%s': module '%s' has parts of a LoKr that do not go together",
@@ -540,8 +542,8 @@ static eck_status thin_whole(thin *out, const eck_adapter *adapter, const kron_s
     for (int64_t i = 0; i < s->inner; i++)
         identity[i * s->inner + i] = 1;
     ECK_TRY(part_wide(&numbers, adapter, s->whole, err));
-    *out = (thin){ wide ? identity : numbers, wide ? numbers : identity, s->rows, s->cols,
-                   s->inner };
+    *out =
+        (thin){ wide ? identity : numbers, wide ? numbers : identity, s->rows, s->cols, s->inner };
     identity = numbers = NULL;
 done:
     ecki_free(identity);
@@ -555,8 +557,8 @@ static eck_status kron(eck_array **out, const double *x, const int64_t xs[2], co
 {
     eck_status status = ECK_OK;
 
-    ECK_TRY(eck_array_create(out, ECK_DTYPE_F64, 2, (int64_t[]){ xs[0] * ys[0], xs[1] * ys[1] },
-                             err));
+    ECK_TRY(
+        eck_array_create(out, ECK_DTYPE_F64, 2, (int64_t[]){ xs[0] * ys[0], xs[1] * ys[1] }, err));
     double *to = (*out)->data;
     for (int64_t row = 0; row < xs[0] * ys[0]; row++) {
         const double *from_x = x + row / ys[0] * xs[1], *from_y = y + row % ys[0] * ys[1];
@@ -611,7 +613,8 @@ eck_status ecki_adapter_factors(eck_factors *out, const eck_adapter *adapter, in
         ECK_TRY(load_lokr(&factors, adapter, module, err));
         break;
     default:
-        ECK_TRY(load_flat(&factors.first, adapter, entry_of(adapter, module, ECKI_PART_FIRST), err));
+        ECK_TRY(
+            load_flat(&factors.first, adapter, entry_of(adapter, module, ECKI_PART_FIRST), err));
         ECK_TRY(load_flat(&factors.last, adapter, entry_of(adapter, module, ECKI_PART_LAST), err));
     }
     *out = factors;

@@ -68,12 +68,9 @@ static const struct {
 static const struct {
     const char *kohya, *diffusers;
 } components[] = {
-    { "lora_unet_", "unet." },
-    { "lora_te1_", "text_encoder." },
-    { "lora_te2_", "text_encoder_2." },
-    { "lora_te3_", "text_encoder_3." },
-    { "lora_te_", "text_encoder." },
-    { "lora_transformer_", "transformer." },
+    { "lora_unet_", "unet." },          { "lora_te1_", "text_encoder." },
+    { "lora_te2_", "text_encoder_2." }, { "lora_te3_", "text_encoder_3." },
+    { "lora_te_", "text_encoder." },    { "lora_transformer_", "transformer." },
 };
 
 static const char peft_prefix[] = "base_model.model.";
@@ -99,8 +96,8 @@ bool ecki_part_parse(ecki_part_name *out, const char *name)
         for (int32_t half = 0; half < 2; half++) {
             const char *suffix = half == 0 ? spellings[i].first : spellings[i].last;
             if (!ends_with(name, length, suffix)) continue;
-            *out = (ecki_part_name){ half == 0 ? ECKI_PART_FIRST : ECKI_PART_LAST,
-                                     (ecki_spelling)i, (int64_t)(length - strlen(suffix)) };
+            *out = (ecki_part_name){ half == 0 ? ECKI_PART_FIRST : ECKI_PART_LAST, (ecki_spelling)i,
+                                     (int64_t)(length - strlen(suffix)) };
             return true;
         }
     for (int32_t i = 0; i < SUFFIXES; i++) {
@@ -128,8 +125,8 @@ char *ecki_part_spell(eck_adapter_layout layout, ecki_spelling spelling, ecki_pa
                       const char *module)
 {
     const char *prefix = layout == ECK_ADAPTER_PEFT ? peft_prefix : "";
-    const char *suffix = part == ECKI_PART_FIRST ? spellings[spelling].first
-                                                 : spellings[spelling].last;
+    const char *suffix =
+        part == ECKI_PART_FIRST ? spellings[spelling].first : spellings[spelling].last;
 
     for (int32_t i = 0; part != ECKI_PART_FIRST && part != ECKI_PART_LAST && i < SUFFIXES; i++)
         if (suffixes[i].part == part) {

@@ -94,8 +94,8 @@ static void list_names(ecki_text *text, const ecki_container *container, const b
 }
 
 /** Refuses tensors that are neither parts nor plain extras. */
-static eck_status refuse_strangers(const eck_adapter *adapter, const bool *strange, const char *what,
-                                   eck_error *err)
+static eck_status refuse_strangers(const eck_adapter *adapter, const bool *strange,
+                                   const char *what, eck_error *err)
 {
     eck_status status = ECK_OK;
     ecki_text text = { 0 };

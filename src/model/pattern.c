@@ -24,7 +24,8 @@ typedef struct instruction {
 struct ecki_pattern {
     instruction *code;
     int32_t count;
-    bool straight; /**< sets of bytes one after another, maybe `^` before and `$` behind: most are */
+    bool
+        straight; /**< sets of bytes one after another, maybe `^` before and `$` behind: most are */
     bool anchored; /**< straight, with a `^` */
     int32_t first, length; /**< straight: where the sets are */
 };
@@ -85,9 +86,8 @@ static bool escaped_set(uint8_t *set, char letter)
         set_add(set, '_', '_');
     }
     if (letter == 'd' || letter == 'w') return true;
-    const bool plain = letter > ' ' && letter < 0x7f &&
-                       !(letter >= '0' && letter <= '9') && !(letter >= 'a' && letter <= 'z') &&
-                       !(letter >= 'A' && letter <= 'Z');
+    const bool plain = letter > ' ' && letter < 0x7f && !(letter >= '0' && letter <= '9') &&
+                       !(letter >= 'a' && letter <= 'z') && !(letter >= 'A' && letter <= 'Z');
     if (plain) set_add(set, letter, letter);
     return plain;
 }
@@ -171,7 +171,8 @@ static eck_status compile_repetition(compiler *c, int32_t start)
     const int32_t length = c->pattern->count - start;
 
     if (mark == '*' || mark == '?') // split past the piece; for * the piece jumps back
-        ECK_TRY(insert(c, start, (instruction){ OP_SPLIT, 1, length + (mark == '*' ? 2 : 1), { 0 } }));
+        ECK_TRY(
+            insert(c, start, (instruction){ OP_SPLIT, 1, length + (mark == '*' ? 2 : 1), { 0 } }));
     if (mark == '*') ECK_TRY(append(c, (instruction){ OP_JUMP, -(length + 1), 0, { 0 } }));
     if (mark == '+') ECK_TRY(append(c, (instruction){ OP_SPLIT, -length, 1, { 0 } }));
     c->at++;

@@ -31,6 +31,8 @@ PUBLIC = {
     "operator": "linalg",
     "svd": "linalg",
     "decompose": "decompose",
+    "factored": "decompose",
+    "adapter": "model",
     "file": "format",
     "model": "model",
     "report": "report",

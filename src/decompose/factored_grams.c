@@ -1,0 +1,315 @@
+/**
+ * The decomposition of a sum of thin products from the Grams of its factors: one pass over each
+ * side and no basis. What it costs is accuracy in the small values, so that it serves only where
+ * the leading terms asked for stand clear of the rounding; and the vectors of any sum.
+ *
+ * With F = first, B = last, F F^T = L L^T:  L^T (B^T B) L = V diag(s^2) V^T,
+ *   left vectors  U = B L V / s,   s times right vectors^T = (1/s) V^T L^T (B^T B) F.
+ * No triangle is inverted, so that nearly dependent columns do no harm of their own.
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "decompose/factored.h"
+#include "linalg/gemm.h"
+#include "linalg/lapack.h"
+#include "tensor/codec.h"
+
+/** The Grams' rounding, in eps, relative to mu^2: sums of a few thousand products in blocks. */
+static const double gram_rounding = 64;
+static const double wanted = 1e-9; // relative to || dW ||, as the header promises
+
+static void mirror(double *g, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = i + 1; j < n; j++)
+            g[i * n + j] = g[j * n + i];
+}
+
+/** mu = sum_i |a_i| |b_i| over the inner index: bounds what cancels in the sum. */
+static double magnitude(const double *first_gram, const double *last_gram, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += sqrt(first_gram[i * n + i] * last_gram[i * n + i]);
+    return sum;
+}
+
+/** z [n,k] column-major, ascending -> vectors row-major [n,k], descending. */
+static void reverse_columns(double *out, const double *z, int64_t n, int64_t k)
+{
+    for (int64_t j = 0; j < k; j++)
+        for (int64_t i = 0; i < n; i++)
+            out[i * k + j] = z[(k - 1 - j) * n + i];
+}
+
+/** The k leading vectors of a symmetric matrix reduced in place by dsytrd. */
+static eck_status leading_vectors(double *out, const double *reduced, const ecki_tridiagonal *t,
+                                  int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = t->n;
+    double *z = NULL, *v = NULL;
+    int64_t info = 1, columns = k;
+
+    ECK_ALLOC_RAW(z, n * n);
+    if (k <= n / 2) ECK_TRY(ecki_dstemr(z, t, k, &info, err));
+    if (info != 0) {
+        ECK_TRY(ecki_dstedc(z, t, &info, err));
+        ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dstemr and dstedc failed: info %lld",
+                    (long long)info);
+        memmove(z, z + (n - k) * n, (size_t)(n * k) * sizeof *z);
+    }
+    if (n > 1) {
+        ECK_ALLOC_RAW(v, (n - 1) * (n - 1));
+        for (int64_t c = 0; c + 1 < n; c++)
+            memcpy(v + c * (n - 1), reduced + (c + 1) * n, (size_t)(n - 1) * sizeof *v);
+        const ecki_reflectors h = { v, n - 1, n - 1, t->tau };
+        ECK_TRY(ecki_dormql(z, n, columns, &h, err));
+    }
+    reverse_columns(out, z, n, k);
+done:
+    ecki_free(v);
+    ecki_free(z);
+    return status;
+}
+
+/** Work of one attempt; what succeeds moves into the object. */
+typedef struct attempt {
+    double *root, *last_gram, *product, *core;
+    ecki_tridiagonal t;
+    double *values, *spare;
+} attempt;
+
+static void attempt_clear(attempt *a)
+{
+    ecki_free(a->root);
+    ecki_free(a->last_gram);
+    ecki_free(a->product);
+    ecki_free(a->core);
+    ecki_free(a->t.diagonal);
+    ecki_free(a->t.off_diagonal);
+    ecki_free(a->t.tau);
+    ecki_free(a->values);
+    ecki_free(a->spare);
+}
+
+static eck_status attempt_init(attempt *a, int64_t n, eck_error *err)
+{
+    eck_status status = ECK_OK;
+
+    ECK_ALLOC(a->root, n * n);
+    ECK_ALLOC(a->last_gram, n * n);
+    ECK_ALLOC_RAW(a->product, n * n);
+    ECK_ALLOC_RAW(a->core, n * n);
+    ECK_ALLOC(a->t.diagonal, n);
+    ECK_ALLOC(a->t.off_diagonal, n);
+    ECK_ALLOC(a->t.tau, n);
+    ECK_ALLOC(a->values, n);
+    ECK_ALLOC(a->spare, n);
+    a->t.n = n;
+done:
+    return status;
+}
+
+/** Grams of both sides; *mu of both, then root = L. *definite tells whether there is an L. */
+static eck_status grams(attempt *a, double *mu, bool *definite, const eck_factored *f,
+                        eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = f->info.width;
+    int64_t info = 0;
+    const eck_panel root = ecki_panel(a->root, ECK_DTYPE_F64, n, n);
+    const eck_panel last = ecki_panel(a->last_gram, ECK_DTYPE_F64, n, n);
+
+    ECK_TRY(ecki_syrk(1, ecki_matrix_of(f->first, n, f->info.cols), 0, root, err));
+    ECK_TRY(ecki_syrk(1, ecki_transposed(ecki_matrix_of(f->last, f->info.rows, n)), 0, last, err));
+    mirror(a->last_gram, n);
+    *mu = magnitude(a->root, a->last_gram, n);
+    ECK_TRY(ecki_dpotrf(a->root, n, &info, err));
+    *definite = info == 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = i + 1; j < n; j++)
+            a->root[i * n + j] = 0;
+done:
+    return status;
+}
+
+/** values[i] = s_i descending, of core = L^T (B^T B) L, which is reduced in place. */
+static eck_status solve(attempt *a, bool *solved, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = a->t.n;
+    const ecki_matrix root = ecki_matrix_of(a->root, n, n);
+    int64_t info = 0;
+
+    ECK_TRY(ecki_gemm(1, ecki_matrix_of(a->last_gram, n, n), root, 0,
+                      ecki_panel(a->product, ECK_DTYPE_F64, n, n), err));
+    ECK_TRY(ecki_gemm(1, ecki_transposed(root), ecki_matrix_of(a->product, n, n), 0,
+                      ecki_panel(a->core, ECK_DTYPE_F64, n, n), err));
+    ECK_TRY(ecki_dsytrd(&a->t, a->core, err));
+    memcpy(a->values, a->t.diagonal, (size_t)n * sizeof *a->values);
+    memcpy(a->spare, a->t.off_diagonal, (size_t)n * sizeof *a->spare);
+    ECK_TRY(ecki_dsterf(n, a->values, a->spare, &info, err));
+    *solved = info == 0;
+    for (int64_t i = 0; i < n / 2; i++) {
+        const double keep = a->values[i];
+        a->values[i] = a->values[n - 1 - i];
+        a->values[n - 1 - i] = keep;
+    }
+    for (int64_t i = 0; i < n; i++)
+        a->values[i] = sqrt(fmax(a->values[i], 0));
+done:
+    return status;
+}
+
+/** True if term k stands clear: an error c eps mu^2 of s^2 moves the product by that over s_k. */
+static bool clear_of_rounding(const attempt *a, int64_t k, double mu)
+{
+    double norm2 = 0;
+    for (int64_t i = 0; i < a->t.n; i++)
+        norm2 += a->values[i] * a->values[i];
+    return gram_rounding * DBL_EPSILON * mu * mu <= wanted * a->values[k - 1] * sqrt(norm2) &&
+           a->values[k - 1] > 0;
+}
+
+eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = f->info.width;
+    const int64_t k = ecki_min(rank, ecki_min(n, ecki_min(f->info.rows, f->info.cols)));
+    attempt a = { 0 };
+    double mu = 0;
+    bool definite = false, solved = false;
+
+    *served = false;
+    if (n > ecki_min(f->info.rows, f->info.cols)) return ECK_OK; // the Gram would be singular
+    ECK_TRY(attempt_init(&a, n, err));
+    ECK_TRY(grams(&a, &mu, &definite, f, err));
+    if (!definite) goto done;
+    ECK_TRY(solve(&a, &solved, err));
+    if (!solved || !clear_of_rounding(&a, k, mu)) goto done;
+    ECK_ALLOC_RAW(f->vectors, n * k);
+    ECK_TRY(leading_vectors(f->vectors, a.core, &a.t, k, err));
+    ECK_TRY(ecki_factored_describe(f, a.values, n, err));
+    f->root = a.root;
+    f->product = a.product;
+    a.root = a.product = NULL;
+    f->known = k;
+    *served = true;
+done:
+    attempt_clear(&a);
+    return status;
+}
+
+/* ---- vectors ------------------------------------------------------------------------------- */
+
+/** out [rows,k] = q coefficients[:, :k], coefficients [inner,count]; q NULL: the identity. */
+static eck_status basis_times(double *out, const double *q, const double *coefficients,
+                              const int64_t sizes[4], eck_error *err)
+{
+    const int64_t rows = sizes[0], inner = sizes[1], count = sizes[2], k = sizes[3];
+    ecki_matrix leading = ecki_matrix_of(coefficients, inner, count);
+
+    leading.cols = k;
+    if (q)
+        return ecki_gemm(1, ecki_matrix_of(q, rows, inner), leading, 0,
+                         ecki_panel(out, ECK_DTYPE_F64, rows, k), err);
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(out + i * k, coefficients + i * count, (size_t)k * sizeof *out);
+    return ECK_OK;
+}
+
+/** U = B L V / s. */
+static eck_status left_by_grams(double *out, const eck_factored *f, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = f->info.width;
+    double *mix = NULL;
+    ecki_matrix vectors = ecki_matrix_of(f->vectors, n, f->known);
+
+    vectors.cols = k;
+    ECK_ALLOC_RAW(mix, n * k);
+    ECK_TRY(ecki_gemm(1, ecki_matrix_of(f->root, n, n), vectors, 0,
+                      ecki_panel(mix, ECK_DTYPE_F64, n, k), err));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < k; j++)
+            mix[i * k + j] /= f->values[j] / f->unit;
+    ECK_TRY(ecki_gemm(1, ecki_matrix_of(f->last, f->info.rows, n), ecki_matrix_of(mix, n, k), 0,
+                      ecki_panel(out, ECK_DTYPE_F64, f->info.rows, k), err));
+done:
+    ecki_free(mix);
+    return status;
+}
+
+/** s V_right^T = (1/s) V^T (B^T B L)^T F. */
+static eck_status right_by_grams(double *out, const eck_factored *f, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = f->info.width;
+    double *mix = NULL;
+    ecki_matrix vectors = ecki_matrix_of(f->vectors, n, f->known);
+
+    vectors.cols = k;
+    ECK_ALLOC_RAW(mix, k * n);
+    ECK_TRY(ecki_gemm(1, ecki_transposed(vectors),
+                      ecki_transposed(ecki_matrix_of(f->product, n, n)), 0,
+                      ecki_panel(mix, ECK_DTYPE_F64, k, n), err));
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t j = 0; j < n; j++)
+            mix[i * n + j] /= f->values[i] / f->unit;
+    ECK_TRY(ecki_gemm(1, ecki_matrix_of(mix, k, n), ecki_matrix_of(f->first, n, f->info.cols), 0,
+                      ecki_panel(out, ECK_DTYPE_F64, k, f->info.cols), err));
+done:
+    ecki_free(mix);
+    return status;
+}
+
+/** Moves [rows,k] to [rows,wide], zeros behind. */
+static void widen_rows(double *x, int64_t rows, int64_t k, int64_t wide)
+{
+    if (k == wide) return;
+    for (int64_t i = rows - 1; i >= 0; i--) {
+        memmove(x + i * wide, x + i * k, (size_t)k * sizeof *x);
+        memset(x + i * wide + k, 0, (size_t)(wide - k) * sizeof *x);
+    }
+}
+
+eck_status ecki_factored_left(double *out, const eck_factored *f, int64_t k, eck_error *err)
+{
+    const int64_t have = ecki_min(k, f->known);
+    eck_status status = ECK_OK;
+
+    if (!f->info.orthogonal) return left_by_grams(out, f, k, err);
+    ECK_TRY(basis_times(out, f->ql, f->core_u,
+                        (int64_t[]){ f->info.rows, f->nl, f->info.count, have }, err));
+    widen_rows(out, f->info.rows, have, k);
+done:
+    return status;
+}
+
+eck_status ecki_factored_right(double *out, bool *carried, const eck_factored *f, int64_t k,
+                               eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t cols = f->info.cols, have = ecki_min(k, f->known);
+    ecki_matrix core;
+
+    *carried = !f->info.orthogonal;
+    if (*carried) return right_by_grams(out, f, k, err);
+    core = ecki_matrix_of(f->core_v, f->nr, f->info.count);
+    core.cols = have;
+    if (f->qr)
+        ECK_TRY(ecki_gemm(1, ecki_transposed(core),
+                          ecki_transposed(ecki_matrix_of(f->qr, cols, f->nr)), 0,
+                          ecki_panel(out, ECK_DTYPE_F64, have, cols), err));
+    for (int64_t i = 0; !f->qr && i < have; i++)
+        for (int64_t j = 0; j < cols; j++)
+            out[i * cols + j] = f->core_v[j * f->info.count + i];
+    memset(out + have * cols, 0, (size_t)((k - have) * cols) * sizeof *out);
+done:
+    return status;
+}
