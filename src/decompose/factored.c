@@ -5,7 +5,7 @@
  * Always true: the stacked factors are finite and scaled to a largest number in [1,2), so that
  * squares of squares stay within F64.
  */
-#include "decompose/factored.h"
+#include "decompose/factored_parts.h"
 
 #include <math.h>
 #include <string.h>

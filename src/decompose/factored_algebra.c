@@ -10,7 +10,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "decompose/factored.h"
+#include "decompose/factored_parts.h"
 #include "linalg/gemm.h"
 #include "linalg/svd_job.h"
 #include "tensor/codec.h"

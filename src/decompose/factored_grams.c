@@ -13,7 +13,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "decompose/factored.h"
+#include "decompose/factored_parts.h"
 #include "linalg/gemm.h"
 #include "linalg/lapack.h"
 #include "tensor/codec.h"

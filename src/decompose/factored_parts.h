@@ -1,6 +1,6 @@
 /** A sum of thin products from inside; only the factored*.c files include this. */
-#ifndef ECKI_FACTORED_H
-#define ECKI_FACTORED_H
+#ifndef ECKI_FACTORED_PARTS_H
+#define ECKI_FACTORED_PARTS_H
 
 #include "base/error.h"
 #include "eckart/factored.h"
