@@ -188,7 +188,7 @@ char *ecki_strndup(const char *text, int64_t length)
     if (length < 0 || length == INT64_MAX) return NULL;
     char *copy = ecki_malloc(length + 1, 1);
     if (!copy) return NULL;
-    memcpy(copy, text, (size_t)length);
+    if (length > 0) memcpy(copy, text, (size_t)length);
     copy[length] = '\0';
     return copy;
 }

@@ -64,7 +64,7 @@ void ecki_text_add(ecki_text *text, const char *bytes, int64_t count)
 {
     const int64_t length = count < 0 ? (int64_t)strlen(bytes) : count;
     if (!reserve(text, length)) return;
-    memcpy(text->data + text->length, bytes, (size_t)length);
+    if (length > 0) memcpy(text->data + text->length, bytes, (size_t)length);
     text->length += length;
     text->data[text->length] = '\0';
 }

@@ -493,6 +493,7 @@ void ecki_widen_f64(eck_dtype dtype, const void *src, int64_t stride, double *ou
 
 void ecki_round_f64(eck_dtype dtype, const double *src, void *dst, int64_t count)
 {
+    if (count <= 0) return; // and then the pointers may be NULL
     if (dtype == ECK_DTYPE_F64) {
         memcpy(dst, src, (size_t)count * sizeof *src);
         return;
@@ -512,6 +513,7 @@ void ecki_round_f64(eck_dtype dtype, const double *src, void *dst, int64_t count
 
 void ecki_round_f32(eck_dtype dtype, const float *src, void *dst, int64_t count)
 {
+    if (count <= 0) return;
     if (dtype != ECK_DTYPE_F64) {
         find(dtype)->round(src, dst, count);
         return;

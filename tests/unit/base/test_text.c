@@ -48,7 +48,7 @@ static void empty(void **state)
     char *const whole = ecki_text_take(&text);
     assert_string_equal(whole, "");
     ecki_free(whole);
-    ecki_text_add(&text, "", 0);
+    ecki_text_add(&text, NULL, 0);
     assert_string_equal(text.data, "");
     ecki_text_clear(&text);
     ecki_text_clear(&text);

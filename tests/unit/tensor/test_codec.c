@@ -259,6 +259,20 @@ static void rounding_many_is_rounding_each(void **state)
     }
 }
 
+// Nothing may be nowhere: the sanitizer watches.
+static void nothing_at_all(void **state)
+{
+    (void)state;
+    for (eck_dtype dtype = ECK_DTYPE_F64; dtype <= ECK_DTYPE_F8_E5M2; dtype++) {
+        ecki_widen_f64(dtype, NULL, 1, NULL, 0);
+        ecki_widen_f32(dtype, NULL, 2, NULL, 0);
+        ecki_widen_odd(dtype, NULL, -1, NULL, 0);
+        ecki_round_f64(dtype, NULL, NULL, 0);
+        ecki_round_f32(dtype, NULL, NULL, 0);
+    }
+    assert_true(ecki_first_nonfinite(NULL, 0) == -1);
+}
+
 static void integers_and_bool(void **state)
 {
     (void)state;
@@ -335,6 +349,7 @@ int main(void)
         cmocka_unit_test(counts_strides_and_alignments),
         cmocka_unit_test(rounding_many_is_rounding_each),
         cmocka_unit_test(integers_and_bool),
+        cmocka_unit_test(nothing_at_all),
         cmocka_unit_test(long_integers_are_rounded_once),
         cmocka_unit_test(nonfinite_is_found),
     };
