@@ -139,7 +139,8 @@ eck_status ecki_tensor_operator(eck_operator **out, const eck_model *model, int6
     info.rows = rows;
     info.cols = cols;
     info.storage = eck_dtype_is_weight(entry->dtype) ? entry->dtype : ECK_DTYPE_F64;
-    info.name = entry->name;
+    // The one array of a .npy or .csv file has no name but the file's.
+    info.name = entry->name[0] ? entry->name : model->path;
     ECK_TRY(eck_operator_create(out, &info, &methods, s, err));
     s = NULL;
 done:
