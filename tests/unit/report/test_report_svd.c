@@ -1,0 +1,110 @@
+// Documents of one decomposed matrix, from a result computed here.
+#include "expect.h"
+
+#include <math.h>
+
+#include "eckart/report.h"
+
+static const double numbers[] = { 3, 0, 0, 0, 2.385, 0, 0, 0, 0 };
+
+static const char svd_keys[] =
+    "rows cols dtype rank numerical_rank tolerance engine solver reproducible seconds "
+    "seconds_total error energy certificate singular_values";
+static const char certificate_keys[] =
+    "kind norm value low optimum excess floor probability stored orthogonality";
+
+static void test_svd(void **state)
+{
+    (void)state;
+    eck_error err = ECK_ERROR_INIT;
+    eck_operator *a = NULL;
+    eck_svd *svd = NULL;
+    char *text = NULL;
+    eck_svd_options options = ECK_SVD_OPTIONS_INIT;
+    options.rank = 1;
+    assert_int_equal(eck_operator_dense(&a, eck_view_matrix(numbers, ECK_DTYPE_F64, 3, 3), &err),
+                     ECK_OK);
+    assert_int_equal(eck_svd_compute(&svd, a, &options, NULL, &err), ECK_OK);
+    assert_int_equal(eck_report_svd(&text, svd, eck_operator_get_info(a), 1.25, &err), ECK_OK);
+    json_t *const document = expect_document(text);
+
+    expect_keys(document, svd_keys);
+    expect_keys(expect_member(document, "certificate"), certificate_keys);
+    expect_integer(document, "rows", 3);
+    expect_integer(document, "cols", 3);
+    expect_text(document, "dtype", "F64");
+    expect_integer(document, "rank", 1);
+    expect_integer(document, "numerical_rank", 2);
+    expect_real(document, "seconds_total", 1.25);
+    expect_real(document, "error", svd->certificate.error);
+    expect_real(document, "energy", svd->energy);
+    expect_text(document, "certificate.kind", "residual");
+    expect_text(document, "certificate.norm", "frobenius");
+    expect_real(document, "certificate.value", svd->certificate.error_high);
+    expect_real(document, "certificate.low", svd->certificate.error_low);
+    expect_real(document, "certificate.optimum.0", svd->certificate.optimum_low);
+    expect_real(document, "certificate.optimum.1", svd->certificate.optimum_high);
+    expect_real(document, "certificate.probability", 0);
+    assert_int_equal(json_array_size(expect_member(document, "singular_values")), 3);
+    expect_real(document, "singular_values.0", ((const double *)svd->s->data)[0]);
+    json_decref(document);
+    eck_svd_free(svd);
+    eck_operator_free(a);
+}
+
+// What is unknown is null: no orthonormal factor, an optimum of 0.
+static void test_unknowns_are_null(void **state)
+{
+    (void)state;
+    eck_error err = ECK_ERROR_INIT;
+    char *text = NULL;
+    const double value = 1;
+    eck_array *values = NULL;
+    const int64_t one = 1;
+    assert_int_equal(eck_array_convert(&values, eck_view_of(&value, ECK_DTYPE_F64, 1, &one),
+                                       ECK_DTYPE_F64, &err),
+                     ECK_OK);
+    eck_svd svd = { .rows = 1, .cols = 1, .rank = 1, .solver = "dgesdd", .s = values };
+    svd.certificate.orthogonality = -1;
+    svd.certificate.excess_high = INFINITY;
+    const eck_operator_info info = ECK_OPERATOR_INFO_INIT;
+    assert_int_equal(eck_report_svd(&text, &svd, &info, 0, &err), ECK_OK);
+    json_t *const document = expect_document(text);
+    expect_null(document, "certificate.orthogonality");
+    expect_null(document, "certificate.excess");
+    json_decref(document);
+    eck_array_free(values);
+}
+
+static void test_eigen(void **state)
+{
+    (void)state;
+    eck_error err = ECK_ERROR_INIT;
+    char *text = NULL;
+    const double signs[] = { -3, 2.385 };
+    const int64_t two = 2;
+    eck_array *values = NULL;
+    assert_int_equal(
+        eck_array_convert(&values, eck_view_of(signs, ECK_DTYPE_F64, 1, &two), ECK_DTYPE_F64, &err),
+        ECK_OK);
+    const eck_eigen eigen = { .size = 2, .rank = 2, .values = values, .asymmetry = 0.5 };
+    const eck_operator_info info = ECK_OPERATOR_INFO_INIT;
+    assert_int_equal(eck_report_eigen(&text, &eigen, &info, &err), ECK_OK);
+    json_t *const document = expect_document(text);
+    expect_keys(document,
+                "rows cols dtype rank engine asymmetry seconds error certificate eigenvalues");
+    expect_real(document, "eigenvalues.0", -3);
+    expect_real(document, "asymmetry", 0.5);
+    json_decref(document);
+    eck_array_free(values);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_svd),
+        cmocka_unit_test(test_unknowns_are_null),
+        cmocka_unit_test(test_eigen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
