@@ -39,6 +39,8 @@ static const opt_entry rule_options[] = {
 };
 
 static const opt_entry matrix_options[] = {
+    { OPT_FLAG, '\0', "symmetric", NULL, PLACE(symmetric), 0, 0,
+      "spectral decomposition V diag(values) V^T of a symmetric matrix" },
     { OPT_FLAG, '\0', "center", NULL, PLACE(center), 0, 0,
       "subtract the mean of every column first: principal components" },
     { 0 }
@@ -50,10 +52,12 @@ static const opt_entry output_options[] = {
     { OPT_FLAG, 'f', "force", NULL, PLACE(common.force), 0, 0, "replace files that exist" },
     { OPT_FLAG, '\0', "compact", NULL, PLACE(compact), 0, 0,
       "two factors, first [k,n] and last [m,k], instead of U, S and Vt" },
+    { OPT_FLAG, '\0', "subspaces", NULL, PLACE(subspaces), 0, 0,
+      "bases of the four subspaces: column, left_null, row, null" },
     { OPT_TEXT, '\0', "curve", "FILE", PLACE(curve), 0, 0,
       "write error and energy against rank as CSV: k,sigma,error,energy" },
     { OPT_CHOICE, '\0', "dtype", "auto|f64|f32|f16|bf16", PLACE(dtype), 0, 0,
-      "storage type of the factors; default auto: f64 for f64 input, else f32" },
+      "storage type of the factors; auto: f64 for f64 input, else f32" },
     { 0 }
 };
 
@@ -160,7 +164,7 @@ static eck_svd_options make_options(const svd_settings *from)
     return options;
 }
 
-// What will be computed, and what it costs: NUMERICS in four lines.
+// What will be computed, how, and what it costs.
 static void explain(session *run, const eck_operator_info *info, const eck_svd_options *options)
 {
     const double m = (double)(info->rows > info->cols ? info->rows : info->cols);
@@ -218,6 +222,19 @@ done:
     return status;
 }
 
+// Subspaces to the file, if there is one, and to the table.
+static eck_status do_subspaces(session *run, const eck_svd *svd, const svd_file *file)
+{
+    eck_status status = ECK_OK;
+    eck_subspaces bases = { 0, NULL, NULL, NULL, NULL };
+    TRY(eck_subspaces_compute(&bases, svd, &run->error));
+    if (file->path) TRY(svd_write_subspaces(run, &bases, file));
+    if (!run->json) svd_print_subspaces(run, &bases, svd);
+done:
+    eck_subspaces_clear(&bases);
+    return status;
+}
+
 static eck_status do_svd(session *run, const svd_settings *from, const matrix *input)
 {
     eck_status status = ECK_OK;
@@ -236,7 +253,10 @@ static eck_status do_svd(session *run, const svd_settings *from, const matrix *i
     file.mean = mean;
     if (from->curve) TRY(svd_write_curve(run, svd, from->curve, file.replace));
     if (!run->json) svd_print(run, svd, info, wants_factors(from));
-    if (file.path) TRY(svd_write(run, svd, &file));
+    if (from->subspaces)
+        TRY(do_subspaces(run, svd, &file));
+    else if (file.path)
+        TRY(svd_write(run, svd, &file));
     if (run->json) {
         TRY(eck_report_svd(&text, svd, info, session_seconds(run), &run->error));
         session_take(run, text);
@@ -244,6 +264,29 @@ static eck_status do_svd(session *run, const svd_settings *from, const matrix *i
 done:
     eck_array_free(mean);
     eck_svd_free(svd);
+    return status;
+}
+
+static eck_status do_eigen(session *run, const svd_settings *from, const matrix *input)
+{
+    eck_status status = ECK_OK;
+    eck_eigen *eigen = NULL;
+    char *text = NULL;
+    const eck_svd_options options = make_options(from);
+    const eck_operator_info *const info = eck_operator_get_info(input->a);
+    const svd_file file = { from->common.output, from->common.force, false, NULL };
+
+    TRY(eck_eigen_compute(&eigen, input->a, &options, &run->context, &run->error));
+    interrupt_catch();
+    if (file.path) TRY(svd_write_eigen(run, eigen, &file));
+    if (run->json) {
+        TRY(eck_report_eigen(&text, eigen, info, &run->error));
+        session_take(run, text);
+    } else {
+        svd_print_eigen(run, eigen, info);
+    }
+done:
+    eck_eigen_free(eigen);
     return status;
 }
 
@@ -259,7 +302,10 @@ static eck_status cmd_svd(session *run, char **arguments)
     TRY(check_usage(run, &from));
     TRY(check_files(run, &from));
     TRY(matrix_open(&input, run, operand, from.center));
-    TRY(do_svd(run, &from, &input));
+    if (from.symmetric)
+        TRY(do_eigen(run, &from, &input));
+    else
+        TRY(do_svd(run, &from, &input));
 done:
     matrix_close(&input);
     settings_clear(&from.common);
@@ -279,6 +325,7 @@ const command command_svd = {
     .examples = "eckart svd A.npy\n"
                 "eckart svd A.npy --rank 64 -o factors.npz\n"
                 "eckart svd model.safetensors::lm_head.weight --energy 0.99 --json\n"
-                "eckart svd A.csv --curve curve.csv",
+                "eckart svd A.csv --curve curve.csv\n"
+                "eckart svd A.npy --subspaces -o bases.npz",
     .operand_count = 1,
 };

@@ -17,7 +17,7 @@ static int spell(char *out, size_t room, const opt_entry *entry)
     return length;
 }
 
-enum { COLUMN = 28 };
+enum { COLUMN = 22 };
 
 static void put_entry(FILE *stream, const opt_entry *entry)
 {

@@ -24,9 +24,9 @@ const opt_entry run_options[] = {
 
 const opt_entry selection_options[] = {
     { OPT_LIST, '\0', "include", "GLOB", PLACE(include), 0, 0,
-      "factor exactly the layers whose names match; * crosses dots; may be repeated" },
+      "factor exactly the layers whose names match; * crosses dots; repeatable" },
     { OPT_LIST, '\0', "exclude", "GLOB", PLACE(exclude), 0, 0,
-      "leave out layers whose names match; may be repeated" },
+      "leave out layers whose names match; repeatable" },
     { OPT_INTEGER, '\0', "min-size", "N", PLACE(min_size), 0, 1e18,
       "leave out weights of fewer than N numbers; default 4096" },
     { 0 }
@@ -172,6 +172,8 @@ static char *folder_of(const char *path)
     while (length > 1 && path[length - 1] == '/')
         length--;
     while (length > 0 && path[length - 1] != '/')
+        length--;
+    while (length > 1 && path[length - 1] == '/')
         length--;
     char *const folder = session_alloc(length + 2, 1);
     memcpy(folder, length > 0 ? path : ".", length > 0 ? length : 1);

@@ -97,6 +97,19 @@ static void print_values(session *run, const char *label, const double *values, 
     table_line(run->out, label, "%s", text);
 }
 
+// The error in words; below the floor there is nothing to tell it from 0.
+static void print_error(session *run, const eck_certificate *known)
+{
+    const char *const stored = eck_dtype_name(known->stored);
+    if (known->error_high <= known->floor)
+        table_line(run->out, "error",
+                   "0 to rounding: below %s, the least that can be claimed in %s",
+                   figure_error(known->floor).text, stored);
+    else
+        table_line(run->out, "error", "%s (relative, Frobenius norm, factors as stored in %s)",
+                   figure_upper(known->error).text, stored);
+}
+
 // The certificate in words: how the error is known, and how near it is to the best there can be.
 static void print_certificate(session *run, const eck_certificate *known, int64_t rank)
 {
@@ -106,15 +119,13 @@ static void print_certificate(session *run, const eck_certificate *known, int64_
         "probes of the stored factors' residual",
     };
     table_line(run->out, "known by", "%s", proofs[known->proof]);
-    table_line(run->out, "bound", "at most %s and at least %s%s",
-               figure_upper(known->error_high).text, figure_lower(known->error_low).text,
-               known->failure > 0 ? "" : ", for certain");
+    if (known->error_high > known->floor)
+        table_line(run->out, "bound", "at most %s and at least %s%s",
+                   figure_upper(known->error_high).text, figure_lower(known->error_low).text,
+                   known->failure > 0 ? "" : ", for certain");
     if (known->failure > 0)
         table_line(run->out, "", "wrong with probability %s at most",
                    figure_error(known->failure).text);
-    if (known->error_high <= known->floor)
-        table_line(run->out, "floor", "%s: nothing smaller is claimed",
-                   figure_error(known->floor).text);
     if (known->optimum_low > 0 && isfinite(known->excess_high))
         table_line(run->out, "optimum",
                    "no rank %lld can do better than %s: this error is at most %s %% above",
@@ -142,9 +153,7 @@ void svd_print(session *run, const eck_svd *svd, const eck_operator_info *info, 
         table_line(run->out, "rank", "%lld: %s numbers in two factors, %s in the matrix",
                    (long long)svd->rank, figure_count(svd->rank * (svd->rows + svd->cols)).text,
                    figure_count(svd->rows * svd->cols).text);
-        table_line(run->out, "error", "%s (relative, Frobenius norm, factors as stored in %s)",
-                   figure_upper(svd->certificate.error).text,
-                   eck_dtype_name(svd->certificate.stored));
+        print_error(run, &svd->certificate);
         table_line(run->out, "energy", "%s", figure_energy(svd->energy).text);
         print_certificate(run, &svd->certificate, svd->rank);
     }
@@ -159,8 +168,7 @@ void svd_print_eigen(session *run, const eck_eigen *eigen, const eck_operator_in
     table_line(run->out, "asymmetry", "%s", figure_error(eigen->asymmetry).text);
     print_values(run, "eigenvalues", eigen->values->data, eigen->values->shape[0]);
     table_line(run->out, "rank", "%lld", (long long)eigen->rank);
-    table_line(run->out, "error", "%s (relative, Frobenius norm)",
-               figure_upper(eigen->certificate.error).text);
+    print_error(run, &eigen->certificate);
     print_certificate(run, &eigen->certificate, eigen->rank);
     table_line(run->out, "time", "%s", figure_seconds(eigen->seconds).text);
 }

@@ -23,15 +23,16 @@ ECK_API eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_oper
                                   double seconds_total, eck_error *err);
 
 /** {"rows","cols","dtype","rank","engine","asymmetry","seconds","error","certificate":{...},"eigenvalues":[...]} */
-ECK_API eck_status eck_report_eigen(char **out, const eck_eigen *eigen, const eck_operator_info *info,
-                                    eck_error *err);
+ECK_API eck_status eck_report_eigen(char **out, const eck_eigen *eigen,
+                                    const eck_operator_info *info, eck_error *err);
 
 /**
  * Error and energy against rank as CSV, header "k,sigma,error,energy", one line for each k = 1..count: the relative
  * Frobenius error of the best rank k and 1 - error^2, from the values alone.
  * values  [count] singular values, descending
  */
-ECK_API eck_status eck_report_curve(char **out, const double *values, int64_t count, eck_error *err);
+ECK_API eck_status eck_report_curve(char **out, const double *values, int64_t count,
+                                    eck_error *err);
 
 /** {"model","format","tensors":n,"bytes":n,"layers":[{"name","kind","shape","dtype","parameters","factored","skipped",
  *   "tied_to"}],"totals":{"layers","selected","parameters","selected_parameters"},"warnings":[...]} */
@@ -39,15 +40,15 @@ ECK_API eck_status eck_report_inspect(char **out, const eck_model *model, eck_er
 
 /** {"model","layers":[{"name","kind","shape","parameters","numerical_rank","stable_rank","effective_rank",
  *   "break_even_rank","rank_at_energy":{"0.90","0.95","0.99"}}],"totals":{...}}; spectrum: + "singular_values" */
-ECK_API eck_status eck_report_analyze(char **out, const eck_model *model, const eck_analysis *analysis,
-                                      bool spectrum, eck_error *err);
+ECK_API eck_status eck_report_analyze(char **out, const eck_model *model,
+                                      const eck_analysis *analysis, bool spectrum, eck_error *err);
 
 /** {"format":"eckart-plan","version":1,"source",...}: what eck_plan_parse() reads. */
 ECK_API eck_status eck_report_plan(char **out, const eck_plan *plan, eck_error *err);
 
 /** {"model","frontier":[{"keep","factored","parameters","bytes","error","mean","worst"}]} */
-ECK_API eck_status eck_report_frontier(char **out, const eck_model *model, const eck_frontier_row *rows,
-                                       int64_t count, eck_error *err);
+ECK_API eck_status eck_report_frontier(char **out, const eck_model *model,
+                                       const eck_frontier_row *rows, int64_t count, eck_error *err);
 
 /** {"output","factored","copied","bytes_before","bytes_after","error","worst","left_out":[...],"peak_bytes","seconds",
  *   "verify": null | {...}} */

@@ -1,0 +1,1 @@
+eckart analyze model --spectrum

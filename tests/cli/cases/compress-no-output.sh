@@ -1,0 +1,1 @@
+eckart compress model --keep 0.5

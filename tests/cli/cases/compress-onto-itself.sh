@@ -1,0 +1,1 @@
+eckart compress model -o model --keep 0.4 --force

@@ -1,0 +1,5 @@
+mkdir out && echo mine >out/thesis.tex
+eckart compress model -o out --keep 0.4 --force
+status=$?
+cat out/thesis.tex
+exit $status

@@ -1,0 +1,1 @@
+eckart compress model -o out --plan plan.json --include '*'

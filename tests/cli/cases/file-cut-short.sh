@@ -1,0 +1,1 @@
+eckart inspect cut.safetensors

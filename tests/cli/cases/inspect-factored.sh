@@ -1,0 +1,2 @@
+eckart compress model -o out --keep 0.4 -q --no-verify >/dev/null
+eckart inspect out

@@ -1,0 +1,1 @@
+eckart inspect single.safetensors --include '*.query' --exclude '*.1.*'

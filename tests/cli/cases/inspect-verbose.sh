@@ -1,0 +1,1 @@
+eckart inspect model -v

@@ -1,0 +1,1 @@
+eckart --json svd A.npy

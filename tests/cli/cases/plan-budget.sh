@@ -1,0 +1,1 @@
+eckart plan model --keep 0.4 --rank-multiple 8

@@ -1,0 +1,3 @@
+eckart compress model -o out --keep 0.4 -q --no-verify >/dev/null
+eckart restore out -o dense
+ls dense

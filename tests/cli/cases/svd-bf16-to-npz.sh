@@ -1,0 +1,1 @@
+eckart svd A.npy --dtype bf16 -o out.npz

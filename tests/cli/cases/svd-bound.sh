@@ -1,0 +1,1 @@
+eckart svd A.npy --rank 4 --proof bound | grep -E '^(known|  +wrong)'

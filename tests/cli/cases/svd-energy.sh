@@ -1,0 +1,1 @@
+eckart svd A.csv --energy 95%

@@ -1,0 +1,1 @@
+eckart svd missing.npy --json

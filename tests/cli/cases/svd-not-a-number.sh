@@ -1,0 +1,1 @@
+eckart svd nan.npy --rank 1

@@ -1,0 +1,1 @@
+eckart svd two.npz::right --symmetric

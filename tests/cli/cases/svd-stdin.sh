@@ -1,0 +1,1 @@
+eckart svd - --rank 4 <A.npy | grep '^error'

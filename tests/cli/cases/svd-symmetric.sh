@@ -1,0 +1,1 @@
+eckart svd S.npy --symmetric --rank 3

@@ -1,0 +1,1 @@
+eckart svd A.npy --rank 2 --energy 0.9

@@ -1,0 +1,1 @@
+eckart svd A.npy --enrgy 0.9

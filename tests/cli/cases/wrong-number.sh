@@ -1,0 +1,1 @@
+eckart svd A.npy --rank 1.5

@@ -1,0 +1,1 @@
+eckart plan model --keep 150%

@@ -1,0 +1,92 @@
+"""Inputs made of exact numbers, and running the command on them."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+import numpy
+import safetensors.numpy
+
+COMMAND = pathlib.Path(os.environ["ECKART_COMMAND"])
+CASES = pathlib.Path(__file__).resolve().parent / "cases"
+
+
+def hadamard(n):
+    """Entries 1 and -1, rows orthogonal; n a power of two."""
+    h = numpy.ones((1, 1), dtype=numpy.int64)
+    while len(h) < n:
+        h = numpy.block([[h, h], [h, -h]])
+    return h
+
+
+def matrix_of(values):
+    """A symmetric matrix with these integers as eigenvalues, exact: H diag(values) H / n with a Hadamard matrix H."""
+    n = len(values)
+    product = hadamard(n) @ (numpy.array(values, dtype=numpy.int64)[:, None] * hadamard(n))
+    return product / n
+
+
+def falling(n, ratio, first=1 << 20):
+    return [max(1, int(first * ratio**i)) for i in range(n)]
+
+
+def weights():
+    """A small BERT: two like layers, a table, norms and biases."""
+    query = matrix_of(falling(64, 0.8)).astype(numpy.float32)
+    wide = numpy.vstack([matrix_of(falling(64, 0.9)), matrix_of(falling(64, 0.95))]).astype(numpy.float32)
+    tensors = {"embeddings.word_embeddings.weight": numpy.arange(100 * 64, dtype=numpy.float32).reshape(100, 64)}
+    for i in range(2):
+        layer = f"encoder.layer.{i}"
+        tensors |= {
+            f"{layer}.attention.self.query.weight": query,
+            f"{layer}.attention.self.query.bias": numpy.arange(64, dtype=numpy.float32),
+            f"{layer}.intermediate.dense.weight": wide,
+            f"{layer}.output.dense.weight": wide.T.copy(),
+            f"{layer}.LayerNorm.weight": numpy.ones(64, dtype=numpy.float32),
+        }
+    return tensors
+
+
+def make_inputs(folder):
+    """Everything the cases name, in a folder."""
+    a = matrix_of(range(16, 0, -1)).astype(numpy.float32)
+    numpy.save(folder / "A.npy", a)
+    numpy.save(folder / "S.npy", matrix_of([8, -7, 6, 5, -4, 3, 2, 1]))
+    numpy.save(folder / "low.npy", matrix_of([4, 2, 1, 0]).astype(numpy.float32))
+    numpy.savez(folder / "two.npz", left=a, right=a[:4])
+    numpy.savetxt(folder / "A.csv", a, delimiter=",")
+    (folder / "cut.safetensors").write_bytes(b"\x40\0\0\0\0\0\0\0{\"a\":")
+    broken = a.copy()
+    broken[1, 2] = numpy.nan
+    numpy.save(folder / "nan.npy", broken)
+    model = folder / "model"
+    model.mkdir()
+    safetensors.numpy.save_file(weights(), model / "model.safetensors", metadata={"format": "pt"})
+    (model / "config.json").write_text(json.dumps({"architectures": ["BertModel"], "model_type": "bert"}))
+    (model / "README.md").write_text("made by tests\n")
+    safetensors.numpy.save_file(weights(), folder / "single.safetensors", metadata={"format": "pt"})
+
+
+def environment(folder, **more):
+    """What the command sees: nothing of the caller's taste, a cache of its own."""
+    kept = {name: os.environ[name] for name in ("OPENBLAS_CORETYPE", "OMP_WAIT_POLICY") if name in os.environ}
+    sanitizers = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
+    base = {"PATH": f"{COMMAND.parent}:/usr/bin:/bin", "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    return base | kept | sanitizers | {"ECKART_CACHE": str(folder / ".cache")} | more
+
+
+def run(folder, *arguments, **more):
+    """Runs `eckart arguments` in a folder; bytes are text. more: arguments of subprocess.run()."""
+    more.setdefault("env", environment(folder))
+    more.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, **more)
+
+
+def masked(text):
+    """Text without what differs from run to run: times, sizes of the last bits, digests."""
+    text = re.sub(r"\b\d+(\.\d+)? s\b", "T s", text)
+    text = re.sub(r"this error is at most \S+ % above", "this error is at most E % above", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
+    return re.sub(r"^(memory +at most|eckart: memory: at most) .*?(,.*)?$", r"\1 M\2", text, flags=re.M)
