@@ -5,6 +5,7 @@
  */
 #include "format/atomic.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,14 +17,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "format/input.h"
+#include "format/output.h"
 #include "format/temporary.h"
-
-struct ecki_output {
-    ecki_output *next;
-    int descriptor;
-    char *name; /**< for messages */
-    int64_t reserved; /**< size it must have at the end, -1 any */
-};
 
 struct ecki_target {
     char *path; /**< as given, for messages */
@@ -36,70 +31,6 @@ struct ecki_target {
     bool directory, replace;
     ecki_output *outputs;
 };
-
-/** "cannot write '<path>': ...". */
-static eck_status write_error(eck_error *err, eck_status status, const char *path,
-                              const char *detail)
-{
-    char shown[200];
-    ecki_name_escape(shown, sizeof shown, path);
-    ecki_error(err, status, -1, "cannot write '%s': %s", shown, detail);
-    return ecki_error_where(err, status, path, NULL);
-}
-
-/** "cannot write '<path>': <strerror>". */
-static eck_status write_failed(eck_error *err, int number, const char *path)
-{
-    return ecki_error_system(err, number, "cannot write", path);
-}
-
-eck_status ecki_output_write(ecki_output *output, int64_t offset, const void *bytes, int64_t count,
-                             eck_error *err)
-{
-    const char *from = bytes;
-    int64_t done = 0;
-
-    while (done < count) {
-        const ssize_t put =
-            pwrite(output->descriptor, from + done, (size_t)(count - done), offset + done);
-        if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return write_failed(err, errno, output->name);
-        if (put == 0) return write_failed(err, ENOSPC, output->name);
-        done += put;
-    }
-    return ECK_OK;
-}
-
-eck_status ecki_output_reserve(ecki_output *output, int64_t bytes, eck_error *err)
-{
-    output->reserved = bytes;
-    if (bytes == 0) return ECK_OK;
-    // not posix_fallocate(): where the file system cannot, the C library would write every block
-    while (fallocate(output->descriptor, 0, 0, bytes) != 0) {
-        if (errno == EINTR) continue;
-        if (errno == EOPNOTSUPP || errno == ENOSYS) return ECK_OK;
-        return write_failed(err, errno, output->name);
-    }
-    return ECK_OK;
-}
-
-/** Creates an output over an open descriptor, which it owns from then on. */
-static eck_status output_create(ecki_output **out, int descriptor, const char *name, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    ecki_output *output = NULL;
-
-    ECK_ALLOC(output, 1);
-    output->name = ecki_strdup(name);
-    ECK_HAVE(output->name);
-    output->descriptor = descriptor;
-    output->reserved = -1;
-    *out = output;
-    output = NULL;
-done:
-    ecki_free(output);
-    return status;
-}
 
 /** True if a directory, or one it lies in, is the one described. Takes the descriptor over. */
 static bool lies_below(int descriptor, const struct stat *wanted)
@@ -160,7 +91,7 @@ static eck_status check_input(const ecki_target *target, const char *input, eck_
     if (!relation) return ECK_OK;
     ecki_name_escape(shown, sizeof shown, input);
     snprintf(detail, sizeof detail, "%s '%s'", relation, shown);
-    return write_error(err, ECK_E_RANGE, target->path, detail);
+    return ecki_write_error(err, ECK_E_RANGE, target->path, detail);
 }
 
 /** True if the directory `name` of `parent` holds the marker. */
@@ -183,19 +114,20 @@ static eck_status check_existing(const ecki_target *target, eck_error *err)
     const char *path = target->path;
 
     if (fstatat(target->parent, target->name, &info, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? ECK_OK : write_failed(err, errno, path);
+        return errno == ENOENT ? ECK_OK : ecki_write_failed(err, errno, path);
     const bool fits = target->directory ? S_ISDIR(info.st_mode) : S_ISREG(info.st_mode);
     if (S_ISLNK(info.st_mode))
-        return write_error(err, ECK_E_EXISTS, path, "it is a symbolic link; name what it leads to");
+        return ecki_write_error(err, ECK_E_EXISTS, path,
+                                "it is a symbolic link; name what it leads to");
     if (!fits)
-        return write_error(err, ECK_E_EXISTS, path,
-                           target->directory ? "it exists and is no directory"
-                                             : "it exists and is no regular file");
+        return ecki_write_error(err, ECK_E_EXISTS, path,
+                                target->directory ? "it exists and is no directory"
+                                                  : "it exists and is no regular file");
     if (!target->replace)
-        return write_error(err, ECK_E_EXISTS, path, "it exists and may not be replaced");
+        return ecki_write_error(err, ECK_E_EXISTS, path, "it exists and may not be replaced");
     if (target->directory && !has_marker(target->parent, target->name, target->marker))
-        return write_error(err, ECK_E_EXISTS, path,
-                           "the directory exists and was not written by eckart");
+        return ecki_write_error(err, ECK_E_EXISTS, path,
+                                "the directory exists and was not written by eckart");
     return ECK_OK;
 }
 
@@ -214,13 +146,13 @@ static eck_status open_parent(ecki_target *target, const char *path, eck_error *
     target->name = ecki_strndup(path + begin, end - begin);
     ECK_HAVE(target->name);
     if (!*target->name || strcmp(target->name, ".") == 0 || strcmp(target->name, "..") == 0) {
-        status = write_error(err, ECK_E_RANGE, path, "no name that something could be given");
+        status = ecki_write_error(err, ECK_E_RANGE, path, "no name that something could be given");
         goto done;
     }
     parent = begin > 0 ? ecki_strndup(path, begin) : ecki_strdup(".");
     ECK_HAVE(parent);
     target->parent = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (target->parent < 0) status = write_failed(err, errno, path);
+    if (target->parent < 0) status = ecki_write_failed(err, errno, path);
 done:
     ecki_free(parent);
     return status;
@@ -295,7 +227,10 @@ static bool make_folders(int directory, const char *name)
     char folder[4096];
     for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
         const size_t length = (size_t)(slash - name);
-        if (length >= sizeof folder) return false;
+        if (length >= sizeof folder) {
+            errno = ENAMETOOLONG;
+            return false;
+        }
         memcpy(folder, name, length);
         folder[length] = '\0';
         if (mkdirat(directory, folder, 0777) != 0 && errno != EEXIST) return false;
@@ -314,20 +249,20 @@ static eck_status open_member(ecki_output **out, ecki_target *target, const char
     path = ecki_path_join(target->path, name);
     ECK_HAVE(path);
     if (!member_valid(name)) {
-        status = write_error(err, ECK_E_RANGE, path, "not a name of a file in a directory");
+        status = ecki_write_error(err, ECK_E_RANGE, path, "not a name of a file in a directory");
         goto done;
     }
     if (!make_folders(target->descriptor, name)) {
-        status = write_failed(err, errno, path);
+        status = ecki_write_failed(err, errno, path);
         goto done;
     }
     descriptor =
         openat(target->descriptor, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_RDWR, 0666);
     if (descriptor < 0) {
-        status = write_failed(err, errno, path);
+        status = ecki_write_failed(err, errno, path);
         goto done;
     }
-    ECK_TRY(output_create(out, descriptor, path, err));
+    ECK_TRY(ecki_output_create(out, descriptor, path, err));
     descriptor = -1;
 done:
     if (descriptor >= 0) close(descriptor);
@@ -342,12 +277,12 @@ eck_status ecki_target_open(ecki_output **out, ecki_target *target, const char *
     ecki_output *output = NULL;
 
     if ((name != NULL) != target->directory || (!target->directory && target->outputs))
-        return write_error(err, ECK_E_RANGE, target->path,
-                           "it is one file, or a directory of some");
+        return ecki_write_error(err, ECK_E_RANGE, target->path,
+                                "it is one file, or a directory of some");
     if (target->directory) {
         ECK_TRY(open_member(&output, target, name, err));
     } else {
-        ECK_TRY(output_create(&output, target->descriptor, target->path, err));
+        ECK_TRY(ecki_output_create(&output, target->descriptor, target->path, err));
         target->descriptor = -1;
     }
     output->next = target->outputs;
@@ -392,18 +327,24 @@ done:
     return status;
 }
 
-/** Brings an output to the disk and checks that nothing of it is missing. */
-static eck_status finish_output(const ecki_output *output, eck_error *err)
+/** Brings the names in a directory and in its folders to the disk; some file systems cannot, and need not. */
+static bool sync_folders(int directory, int32_t depth)
 {
-    struct stat info;
-    char detail[100];
-
-    if (fsync(output->descriptor) != 0 || fstat(output->descriptor, &info) != 0)
-        return write_failed(err, errno, output->name);
-    if (output->reserved < 0 || info.st_size == output->reserved) return ECK_OK;
-    snprintf(detail, sizeof detail, "%lld bytes on the disk of %lld", (long long)info.st_size,
-             (long long)output->reserved);
-    return write_error(err, ECK_E_IO, output->name, detail);
+    enum { DEPTH_MAX = 32 };
+    bool synced = fsync(directory) == 0 || errno == EINVAL;
+    const int listed = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = listed >= 0 ? fdopendir(listed) : NULL;
+    if (!list) return false;
+    for (const struct dirent *entry; synced && (entry = readdir(list));) {
+        if (entry->d_name[0] == '.' || depth == DEPTH_MAX) continue;
+        const int folder =
+            openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (folder < 0) continue; // a file, synced already
+        synced = sync_folders(folder, depth + 1);
+        close(folder);
+    }
+    closedir(list);
+    return synced;
 }
 
 /** Gives the temporary the permissions of what it replaces. */
@@ -498,20 +439,20 @@ eck_status ecki_target_publish(ecki_target *target, eck_error *err)
     eck_status status = ECK_OK;
 
     if (!target->temporary || (!target->directory && !target->outputs))
-        return write_error(err, ECK_E_RANGE, target->path, "nothing was written");
+        return ecki_write_error(err, ECK_E_RANGE, target->path, "nothing was written");
     for (const ecki_output *output = target->outputs; output; output = output->next)
-        ECK_TRY(finish_output(output, err));
+        ECK_TRY(ecki_output_finish(output, err));
     ECK_TRY(check_existing(target, err));
     take_mode(target);
-    if (target->directory && fsync(target->descriptor) != 0)
-        return write_failed(err, errno, target->path);
+    if (target->directory && !sync_folders(target->descriptor, 0))
+        return ecki_write_failed(err, errno, target->path);
     const int number = publish_step(target);
-    if (number != 0) return write_failed(err, number, target->path);
+    if (number != 0) return ecki_write_failed(err, number, target->path);
     ecki_free(target->temporary);
     target->temporary = NULL;
     // some file systems cannot sync a directory
     if (fsync(target->parent) != 0 && errno != EINVAL)
-        status = write_failed(err, errno, target->path);
+        status = ecki_write_failed(err, errno, target->path);
 done:
     return status;
 }
@@ -522,9 +463,7 @@ void ecki_target_free(ecki_target *target)
     if (target->temporary) ecki_tree_remove(target->parent, target->temporary);
     for (ecki_output *output = target->outputs, *next; output; output = next) {
         next = output->next;
-        close(output->descriptor);
-        ecki_free(output->name);
-        ecki_free(output);
+        ecki_output_close(output);
     }
     if (target->descriptor >= 0) close(target->descriptor);
     if (target->parent >= 0) close(target->parent);

@@ -281,9 +281,10 @@ eck_status ecki_npy_write_head(ecki_text *out, const eck_array *array, eck_error
     while (type < TYPES && types[type].dtype != array->dtype)
         type++;
     if (type == TYPES)
-        return ecki_error(err, ECK_E_UNSUPPORTED, -1,
-                          "NumPy has no type for %s; convert to F32 or write .safetensors",
-                          eck_dtype_name(array->dtype));
+        return ecki_error(
+            err, ECK_E_UNSUPPORTED, -1,
+            "cannot write %s as npy: NumPy has no such type; convert to F32 or write .safetensors",
+            eck_dtype_name(array->dtype));
 
     ecki_text text = { 0 };
     const char order = eck_dtype_bits(array->dtype) > 8 ? '<' : '|';

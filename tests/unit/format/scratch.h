@@ -16,6 +16,8 @@
 
 /** Makes and removes the directory: setup and teardown of the group. */
 int scratch_setup(void **state);
+int scratch_setup_on_disk(
+    void **state); /**< not in memory: for large files, and for what a disk does */
 int scratch_teardown(void **state);
 
 /** "<directory>/<name>" by printf; one of sixteen buffers in turn. */

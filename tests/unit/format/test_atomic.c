@@ -293,7 +293,8 @@ static void test_names_in_a_directory(void **state)
     ecki_target *target;
     ecki_output *output;
     assert_int_equal(ecki_target_create(&target, &options, &err), ECK_OK);
-    static const char *const bad[] = { "../x", "a/b", "/x", ".x", "", "C:x", "a\\b", "a\nb" };
+    static const char *const bad[] = { "../x", "a/../b", "a//b", "a/",    "/x",   ".x",
+                                       "a/.x", "",       "C:x",  "a/C:x", "a\\b", "a\nb" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(ecki_target_open(&output, target, bad[i], &err), ECK_E_RANGE);
         assert_error(&err, ECK_E_RANGE, -1, "not a name of a file in a directory");
@@ -301,8 +302,40 @@ static void test_names_in_a_directory(void **state)
     assert_int_equal(ecki_target_open(&output, target, NULL, &err), ECK_E_RANGE);
     assert_int_equal(ecki_target_open(&output, target, "a", &err), ECK_OK);
     assert_int_equal(ecki_target_open(&output, target, "a", &err), ECK_E_EXISTS);
+    assert_int_equal(ecki_target_open(&output, target, "a/b", &err), ECK_E_IO);
+    assert_error(&err, ECK_E_IO, -1, "members/out/a/b': Not a directory");
+    char deep[5000];
+    memset(deep, 'd', sizeof deep);
+    for (size_t i = 200; i < sizeof deep; i += 200)
+        deep[i] = '/';
+    deep[sizeof deep - 1] = '\0';
+    assert_int_equal(ecki_target_open(&output, target, deep, &err), ECK_E_IO);
+    assert_error(&err, ECK_E_IO, -1, "File name too long");
     ecki_target_free(target);
     assert_int_equal(scratch_entries(scratch_path("members")), 0);
+}
+
+static void test_folders_in_a_directory(void **state)
+{
+    (void)state;
+    folder("folders");
+    const ecki_target_options options = { .path = scratch_path("folders/out"), .directory = true };
+    ecki_target *target;
+    ecki_output *output;
+    assert_int_equal(ecki_target_create(&target, &options, &err), ECK_OK);
+    static const char *const names[] = { "config.json", "1_Pooling/config.json", "1_Pooling/a/b/c",
+                                         "2_Dense/config.json" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        assert_int_equal(ecki_target_open(&output, target, names[i], &err), ECK_OK);
+        assert_int_equal(ecki_output_write(output, 0, names[i], (int64_t)strlen(names[i]), &err),
+                         ECK_OK);
+    }
+    assert_int_equal(ecki_target_publish(target, &err), ECK_OK);
+    ecki_target_free(target);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_text(scratch_path("folders/out/%s", names[i]), names[i]);
+    assert_int_equal(scratch_entries(scratch_path("folders/out")), 3);
+    assert_int_equal(scratch_entries(scratch_path("folders")), 1);
 }
 
 static void test_copy(void **state)
@@ -414,10 +447,11 @@ int main(void)
         cmocka_unit_test(test_directory_is_replaced_whole),
         cmocka_unit_test(test_publish_looks_again),
         cmocka_unit_test(test_names_in_a_directory),
+        cmocka_unit_test(test_folders_in_a_directory),
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_size_is_checked),
         cmocka_unit_test(test_disk_full),
         cmocka_unit_test(test_read_only),
     };
-    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
+    return cmocka_run_group_tests(tests, scratch_setup_on_disk, scratch_teardown);
 }

@@ -159,5 +159,5 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_one_file),
                                         cmocka_unit_test(test_directory) };
-    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
+    return cmocka_run_group_tests(tests, scratch_setup_on_disk, scratch_teardown);
 }
