@@ -67,7 +67,7 @@ static void test_many_members_need_zip64(void **state)
 {
     (void)state;
     const int64_t counts[] = { 65534, 65535, 65537 };
-    char(*names)[8] = malloc(sizeof *names * 65537);
+    char(*names)[16] = malloc(sizeof *names * 65537);
     eck_named_array *arrays = malloc(sizeof *arrays * 65537);
     assert_non_null(names);
     assert_non_null(arrays);
