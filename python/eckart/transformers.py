@@ -110,14 +110,15 @@ def from_pretrained(
     cls = _model_class(config, directory, trust_remote_code)
     with parameters_on_meta(), _default_dtype(_dtype(dtype) or _stored_dtype(config, checkpoint)):
         model = cls(config, **kwargs)
-    names = _Names(model, checkpoint)
+    names = Names(model)
+    _tie_output(model, names.dense(checkpoint))
     install(
         model,
         checkpoint,
         device=home,
         dtype=_dtype(dtype),
         rename=names.rename,
-        ignore=_ignored(model),
+        ignore=ignored(model),
         untie=lambda keys: _untie(model),
     )
     model.__class__ = _factored_class(cls)
@@ -184,18 +185,21 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-class _Names:
+class Names:
     """From names in the file, which are those of the source, to keys of the model: what transformers itself renames
-    while loading, then the base model's prefix added or taken away, then tied output embeddings."""
+    while loading, then the base model's prefix added or taken away."""
 
-    def __init__(self, model: Any, checkpoint: Checkpoint) -> None:
+    def __init__(self, model: Any) -> None:
         self._keys = {slot.key for slot in walk(model)}
         self._prefix = str(getattr(model, "base_model_prefix", "") or "")
         self._renamings, self._converters = _stock_transforms(model)
-        dense = [f"{name}.weight" for name in checkpoint.manifest.modules]
-        owned = {name for module in checkpoint.manifest.modules.values() for name in module.tensors}
-        present = {self.rename(name) for name in [*dense, *(name for name in checkpoint.tensors if name not in owned)]}
-        _tie_output(model, present)
+
+    def dense(self, checkpoint: Checkpoint) -> set[str]:
+        """Keys of the model for which the file has a tensor, or a chain."""
+        modules = checkpoint.manifest.modules
+        owned = {name for module in modules.values() for name in module.tensors}
+        names = [f"{name}.weight" for name in modules] + [name for name in checkpoint.tensors if name not in owned]
+        return {self.rename(name) for name in names}
 
     def rename(self, name: str) -> str:
         if name in self._keys:
@@ -235,7 +239,10 @@ def _stock_transforms(model: Any) -> tuple[list[Callable[[str], str]], list[Call
 
 def _tie_output(model: Any, present: set[str]) -> None:
     """An output embedding that is absent while the input embedding is there is tied, whatever the config says."""
-    output, table = model.get_output_embeddings(), model.get_input_embeddings()
+    try:
+        output, table = model.get_output_embeddings(), model.get_input_embeddings()
+    except NotImplementedError:  # models without words
+        return
     if output is None or table is None or output.weight is table.weight:
         return
     keys = {id(slot.value): slot.key for slot in walk(model)}
@@ -251,7 +258,7 @@ def _untie(model: Any) -> bool:
     return True
 
 
-def _ignored(model: Any) -> Callable[[str], bool]:
+def ignored(model: Any) -> Callable[[str], bool]:
     """What may be left over: what the class says, and buffers that older releases stored."""
     patterns = list(getattr(model, "_keys_to_ignore_on_load_unexpected", None) or [])
     patterns += [r"rotary_emb\.inv_freq$", r"(^|\.)position_ids$"]

@@ -68,6 +68,46 @@ def vit():
     return transformers.ViTForImageClassification(config)
 
 
+def neox():
+    """Its files say embed_out, the model lm_head."""
+    config = transformers.GPTNeoXConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=40, vocab_size=VOCABULARY
+    )
+    return transformers.GPTNeoXForCausalLM(config)
+
+
+def whisper():
+    """Asks a convolution for its stride."""
+    config = transformers.WhisperConfig(
+        d_model=24, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4,
+        encoder_ffn_dim=40, decoder_ffn_dim=40, vocab_size=VOCABULARY, num_mel_bins=16, max_source_positions=20,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3,
+    )  # fmt: skip
+    return transformers.WhisperForConditionalGeneration(config)
+
+
+def resnet():
+    """Convolutions and running means; has no words."""
+    config = transformers.ResNetConfig(embedding_size=16, hidden_sizes=[24, 32], depths=[1, 2])
+    return transformers.ResNetForImageClassification(config)
+
+
+def swin():
+    """All names in the file differ from those in the model."""
+    config = transformers.SwinConfig(
+        embed_dim=16, depths=[1, 1], num_heads=[2, 2], image_size=16, patch_size=2, window_size=4
+    )
+    return transformers.SwinForImageClassification(config)
+
+
+def falcon():
+    """A Linear of its own that computes what torch's does."""
+    config = transformers.FalconConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=4, vocab_size=VOCABULARY
+    )
+    return transformers.FalconForCausalLM(config)
+
+
 MAKERS = [gpt2, bert, bert_masked, llama, t5, vit]
 
 
@@ -117,10 +157,12 @@ def factored(make, directory):
 
 def inputs(model, seed=5):
     generator = torch.Generator().manual_seed(seed)
-    if hasattr(model.config, "image_size"):
+    if "ImageClassification" in type(model).__name__:
         return {"pixel_values": torch.randn(3, 3, 16, 16, generator=generator)}
     ids = torch.randint(3, VOCABULARY, (3, 9), generator=generator)
     both = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if model.config.model_type == "whisper":
+        return {"input_features": torch.randn(3, 16, 40, generator=generator), "decoder_input_ids": ids}
     if model.config.is_encoder_decoder:
         both["decoder_input_ids"] = ids.flip(1)
     return both
@@ -458,7 +500,7 @@ def test_code_in_the_directory_is_never_run_unasked(tmp_path):
 # ---- what the command writes
 
 
-@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("make", [*MAKERS, neox, whisper, resnet, swin, falcon])
 def test_what_the_command_compresses_loads(make, tmp_path):
     torch.manual_seed(4)
     dense = make().eval()
@@ -473,3 +515,6 @@ def test_what_the_command_compresses_loads(make, tmp_path):
     assert measured <= allowed
     model.save_pretrained(tmp_path / "again")
     eckart_command(tmp_path, "verify", "in", "again")
+    with torch.device("meta"):
+        bare = make().eval()
+    assert difference(eckart.torch.load(bare, tmp_path / "again"), model) == 0

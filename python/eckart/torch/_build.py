@@ -29,6 +29,9 @@ from ._layers import (
 TORCH_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 DTYPE_NAMES = {dtype: name for name, dtype in TORCH_DTYPES.items()}
 
+# Classes with a forward of their own that computes what torch's does.
+_PLAIN_BY_ANOTHER_NAME = ("FalconLinear",)
+
 _LOW_RANK_CONVS = (LowRankConv1d, LowRankConv2d, LowRankConv3d)
 
 
@@ -90,10 +93,10 @@ def _check_module(old: nn.Module, record: Module) -> None:
             raise MismatchError(f"module {record.name!r} is a {found.__name__}, the file has a GPT-2 Conv1D there")
     elif not isinstance(old, dense):
         raise MismatchError(f"module {record.name!r} is a {found.__name__}, the file has a {dense.__name__} there")
-    elif found.forward is not dense.forward:
+    elif found.forward is not dense.forward and found.__name__ not in _PLAIN_BY_ANOTHER_NAME:
         raise UnsupportedError(
             f"module {record.name!r} is a {found.__name__}, which does more than {dense.__name__}: "
-            "a chain cannot take its place"
+            "a chain cannot take its place; compress with --exclude for it"
         )
     weight: Any = old.weight
     if tuple(weight.shape) != record.shape:

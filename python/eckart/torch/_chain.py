@@ -103,6 +103,16 @@ class Chain(nn.Module):
             ours = self.shape[0], self.shape[1] * self.groups
             self.in_channels, self.out_channels = ours if self.kind == "conv_transpose" else ours[::-1]
             self.kernel_size = self.shape[2:]
+            self._set_movement([stage for stage in self if not isinstance(stage, Scale)])
+
+    def _set_movement(self, convs: Sequence[Any]) -> None:
+        """stride, padding, dilation of the dense layer: what its stages do after each other."""
+        self.stride = tuple(math.prod(values) for values in zip(*(conv.stride for conv in convs)))
+        self.dilation = tuple(max(values) for values in zip(*(conv.dilation for conv in convs)))
+        words = [conv.padding for conv in convs if isinstance(conv.padding, str)]
+        self.padding = words[0] if words else tuple(sum(values) for values in zip(*(conv.padding for conv in convs)))
+        self.output_padding = tuple(sum(values) for values in zip(*(conv.output_padding for conv in convs)))
+        self.padding_mode = next((conv.padding_mode for conv in convs if conv.padding_mode != "zeros"), "zeros")
 
     def __len__(self) -> int:
         return len(self._modules)

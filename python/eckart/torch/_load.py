@@ -91,12 +91,32 @@ def load(
     strict  True: nothing may be missing or left over. False: what is missing stays as it is, the rest is ignored
 
     A tensor missing from the file is fine if the module uses the same parameter under a name that is there (tied
-    weights). Parameters become new objects: make the optimiser afterwards. Returns `module`; if the whole module is
+    weights). A transformers model may have other names than its files, and say what may be left over: both are as
+    stock. Parameters become new objects: make the optimiser afterwards. Returns `module`; if the whole module is
     one factored layer, the chain instead.
 
     Raises MismatchError naming the tensors; then the module is unchanged.
     """
-    return install(module, Checkpoint.open(path), device=device, dtype=dtype, strict=strict)
+    rename, ignore = _habits(module)
+    checkpoint = Checkpoint.open(path)
+    return install(module, checkpoint, device=device, dtype=dtype, strict=strict, rename=rename, ignore=ignore)
+
+
+def _as_it_is(name: str) -> str:
+    return name
+
+
+def _nothing(key: str) -> bool:
+    return False
+
+
+def _habits(module: nn.Module) -> tuple[Callable[[str], str], Callable[[str], bool]]:
+    """How a model names what its files have, and what of them it ignores."""
+    if module not in _transformers_models(module):
+        return _as_it_is, _nothing
+    from .. import transformers as ours
+
+    return ours.Names(module).rename, ours.ignored(module)
 
 
 def install(
@@ -106,8 +126,8 @@ def install(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     strict: bool = True,
-    rename: Callable[[str], str] = lambda name: name,
-    ignore: Callable[[str], bool] = lambda name: False,
+    rename: Callable[[str], str] = _as_it_is,
+    ignore: Callable[[str], bool] = _nothing,
     untie: Callable[[Sequence[str]], bool] = lambda keys: False,
 ) -> nn.Module:
     """load() for callers that know more about the module.
