@@ -33,6 +33,13 @@ MUTANTS = [
         "new": "    if (saved < 0) blas_restore(saved);",
         "tests": ["parallel"],
     },
+    {
+        "name": "a-block-grows-without-its-last-byte",
+        "file": "src/base/memory.c",
+        "old": "memmove(begin + before, begin + old.before, (size_t)old_room);",
+        "new": "memmove(begin + before, begin + old.before, (size_t)old_room - 1);",
+        "tests": ["memory"],
+    },
     # ---- tensor
     {
         "name": "bf16-rounds-halves-up-instead-of-to-even",
@@ -63,6 +70,20 @@ MUTANTS = [
         "tests": ["view"],
     },
     # ---- format
+    {
+        "name": "half-a-document-for-want-of-memory",
+        "file": "src/format/json.c",
+        "old": "if (ecki_json_refused() != refused ||",
+        "new": "if (refused < 0 ||",
+        "tests": ["format_refused"],
+    },
+    {
+        "name": "a-manifest-that-cannot-be-read-is-none",
+        "file": "src/format/input.c",
+        "old": "if (lstat(path, &here) != 0 && errno == ENOENT) {",
+        "new": "if (lstat(path, &here) != 0 || !S_ISREG(here.st_mode)) {",
+        "tests": ["input"],
+    },
     {
         "name": "a-missing-last-byte-of-a-tensor-is-not-seen",
         "file": "src/format/safetensors_reader.c",
