@@ -524,6 +524,8 @@ def test_an_embedding_stored_narrower_gives_the_type_of_its_table(tmp_path):
     table, last = normal(17, 3).astype(np.float16), normal(8, 3).astype(np.float16)
     chain = loaded(tmp_path, module, chain_file(module, "embedding", [(table, "lookup", 1), (last, "linear", 1)]))
     assert chain.first.dtype == torch.float16 and chain(torch.tensor([1])).dtype == torch.float32
+    exact = table.astype(np.float64) @ last.T.astype(np.float64)
+    assert_rounded(chain(torch.arange(17)), exact, 2 * 3)  # in float32, not in the type of the factors
     assert chain.double()(torch.tensor([1])).dtype == torch.float64
 
 

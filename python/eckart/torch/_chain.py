@@ -129,10 +129,11 @@ class Chain(nn.Module):
         return list(self._modules.values())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        like = self._buffers.get("output_like")  # of a table stored in another type than the one it replaces
         for stage in self.stages:
             x = _run(stage, x)
-        like = self._buffers.get("output_like")
-        return x if like is None else x.to(like.dtype)
+            x = x if like is None else x.to(like.dtype)
+        return x
 
     @property
     def bias(self) -> torch.Tensor | None:
