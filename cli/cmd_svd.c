@@ -174,27 +174,27 @@ static void explain(session *run, const eck_operator_info *info, const eck_svd_o
     const double k = values ? 0 : ranked ? (double)options->rank : n;
     const int64_t rank = values ? -1 : (int64_t)k;
     const bool gram = info->storage != ECK_DTYPE_F64 && options->engine != ECK_ENGINE_GOLUB_KAHAN;
-    session_note(run, "%lld x %lld, %s, about %.3g GFLOP in f64, at most %s of memory",
-                 (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage),
-                 (m * n * n + 4.0 / 3 * n * n * n + 2 * n * n * k) / 1e9,
-                 figure_bytes(eck_svd_memory(info, options, rank)).text);
+    session_say(run, "%lld x %lld, %s, about %.3g GFLOP in f64, at most %s of memory",
+                (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage),
+                (m * n * n + 4.0 / 3 * n * n * n + 2 * n * n * k) / 1e9,
+                figure_bytes(eck_svd_memory(info, options, rank)).text);
     if (gram)
-        session_note(run,
-                     "eigenvalues of the %.0f x %.0f Gram matrix in f64, whose rounding is "
-                     "below that of %s storage; then the vectors of the chosen rank",
-                     n, n, eck_dtype_name(info->storage));
+        session_say(run,
+                    "eigenvalues of the %.0f x %.0f Gram matrix in f64, whose rounding is "
+                    "below that of %s storage; then the vectors of the chosen rank",
+                    n, n, eck_dtype_name(info->storage));
     else if (options->engine == ECK_ENGINE_GOLUB_KAHAN)
-        session_note(run, "LAPACK's Golub-Kahan SVD of the whole matrix in f64");
+        session_say(run, "LAPACK's Golub-Kahan SVD of the whole matrix in f64");
     else
-        session_note(run, "QR and LAPACK's divide and conquer: f64 numbers would lose half their "
-                          "digits in a Gram matrix");
-    session_note(run, "BLAS: %s", eck_blas_description());
+        session_say(run, "QR and LAPACK's divide and conquer: f64 numbers would lose half their "
+                         "digits in a Gram matrix");
+    session_say(run, "BLAS: %s", eck_blas_description());
     if (values) return;
-    session_note(run, "proof '%s': %s", eck_proof_name(options->proof),
-                 options->proof == ECK_PROOF_TAIL ? "the tail of all values; costs nothing more"
-                 : options->proof == ECK_PROOF_RESIDUAL
-                     ? "|| A - factors || from the stored factors; reads A once more"
-                     : "random probes of A - factors; cheap, and wrong with a printed probability");
+    session_say(run, "proof '%s': %s", eck_proof_name(options->proof),
+                options->proof == ECK_PROOF_TAIL ? "the tail of all values; costs nothing more"
+                : options->proof == ECK_PROOF_RESIDUAL
+                    ? "|| A - factors || from the stored factors; reads A once more"
+                    : "random probes of A - factors; cheap, and wrong with a printed probability");
 }
 
 // Means of the columns, (1/m) A^T 1, for the file of a centred matrix. out owned by the caller.

@@ -120,6 +120,9 @@ figure figure_seconds(double seconds)
 {
     figure out;
     if (seconds >= 100) return figure_clock(seconds);
-    snprintf(out.text, sizeof out.text, "%.*f s", seconds < 10 ? 2 : 1, seconds);
+    if (seconds < 0.995)
+        snprintf(out.text, sizeof out.text, "%.*f ms", seconds < 0.00995 ? 1 : 0, 1000 * seconds);
+    else
+        snprintf(out.text, sizeof out.text, "%.*f s", seconds < 9.95 ? 2 : 1, seconds);
     return out;
 }

@@ -32,7 +32,7 @@ figure figure_energy(double energy);
 /** "%.4g". */
 figure figure_number(double number);
 
-/** "0.12 s", "75 s", "1:02:03". */
+/** "1.2 ms", "120 ms", "1.25 s", "75.0 s", "1:02:03". */
 figure figure_seconds(double seconds);
 
 /** "0:20", "1:02:03". */

@@ -106,11 +106,9 @@ eck_status session_fail(session *run, eck_status status, const char *format, ...
     return status;
 }
 
-// A line on a stream, unless nobody wants to hear it.
-static void remark(session *run, FILE *stream, const char *mark, const char *format,
-                   va_list arguments)
+// A line on a stream.
+static void remark(FILE *stream, const char *mark, const char *format, va_list arguments)
 {
-    if (run->quiet) return;
     if (stream == stderr) progress_erase();
     fprintf(stream, "eckart: %s", mark);
     vfprintf(stream, format, arguments);
@@ -127,7 +125,15 @@ void session_note(session *run, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    remark(run, remarks(run), "", format, arguments);
+    if (!run->quiet) remark(remarks(run), "", format, arguments);
+    va_end(arguments);
+}
+
+void session_say(session *run, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    remark(remarks(run), "", format, arguments);
     va_end(arguments);
 }
 
@@ -135,7 +141,7 @@ void session_hint(session *run, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    remark(run, run->held, "", format, arguments);
+    if (!run->quiet) remark(run->held, "", format, arguments);
     va_end(arguments);
 }
 
@@ -143,8 +149,9 @@ void session_warn(session *run, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    remark(run, remarks(run), run->color ? "\033[33mwarning:\033[0m " : "warning: ", format,
-           arguments);
+    if (!run->quiet)
+        remark(remarks(run), run->color ? "\033[33mwarning:\033[0m " : "warning: ", format,
+               arguments);
     va_end(arguments);
 }
 

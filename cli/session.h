@@ -51,7 +51,10 @@ eck_status session_fail(session *run, eck_status status, const char *format, ...
 /** A remark on standard error; nothing with --quiet. */
 void session_note(session *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/** The same, said after the results. */
+/** The same, asked for: --quiet does not silence it. */
+void session_say(session *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/** A remark said after the results. */
 void session_hint(session *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /** A remark marked as a warning. */
