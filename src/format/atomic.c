@@ -17,7 +17,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "format/input.h"
-#include "format/output.h"
+#include "format/output_file.h"
 #include "format/temporary.h"
 
 struct ecki_target {

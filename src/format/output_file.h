@@ -1,8 +1,8 @@
 /**
  * One file being written, as atomic.h hands it out; only targets make and finish one.
  */
-#ifndef ECKI_OUTPUT_H
-#define ECKI_OUTPUT_H
+#ifndef ECKI_OUTPUT_FILE_H
+#define ECKI_OUTPUT_FILE_H
 
 #include <stdint.h>
 

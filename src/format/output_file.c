@@ -1,7 +1,7 @@
 /*
  * One file being written: positioned writes, space reserved first, size checked last.
  */
-#include "format/output.h"
+#include "format/output_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

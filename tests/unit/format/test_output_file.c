@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/parallel.h"
-#include "format/output.h"
+#include "format/output_file.h"
 
 static eck_error err;
 
