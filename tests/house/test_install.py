@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import struct
 import subprocess
@@ -62,11 +63,17 @@ def model(tmp_path_factory):
     return path
 
 
+def static_flags(prefix):
+    """libeckart.a, and what the .pc file says it stands on as shared libraries. Not --static: that asks for the static
+    forms of those too, and with them for their compilers' libraries."""
+    names = flags(prefix, "--print-requires-private")
+    theirs = subprocess.run(["pkg-config", "--libs", *names], check=True, capture_output=True, text=True).stdout
+    private = re.search(r"^Libs.private:(.*)$", prefix[2].read_text(), re.M).group(1)
+    return [*flags(prefix, "--cflags"), str(find(prefix, "libeckart.a")), *shlex.split(theirs), *shlex.split(private)]
+
+
 def build(prefix, name, linking, target):
-    static = linking == "static"
-    words = flags(prefix, "--cflags", "--libs", *(["--static"] if static else []))
-    if static:  # only ours: the BLAS of the system may exist as a shared library alone
-        words = [str(find(prefix, "libeckart.a")) if word == "-leckart" else word for word in words]
+    words = static_flags(prefix) if linking == "static" else flags(prefix, "--cflags", "--libs")
     source = str(ROOT / "examples" / f"{name}.c")
     subprocess.run(
         ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", source, "-o", str(target), *words, "-lm"],
