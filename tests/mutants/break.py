@@ -33,9 +33,15 @@ def copy_tree():
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout.split("\0")
-    wanted = {name for name in names if name and (ROOT / name).is_file()}
-    for name in sorted(wanted):
+    for name in sorted(filter(None, names)):
         target = COPY / name
+        if (ROOT / name).is_symlink():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            target.symlink_to(os.readlink(ROOT / name))
+            continue
+        if not (ROOT / name).is_file():
+            continue
         if not target.exists() or target.read_bytes() != (ROOT / name).read_bytes():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target)
@@ -101,10 +107,10 @@ def write_junit(path, results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--only", default="", help="mutants whose name holds this")
+    parser.add_argument("--only", default="", help="mutants whose file or name holds this")
     parser.add_argument("--junitxml")
     options = parser.parse_args()
-    mutants = [mutant for mutant in table.MUTANTS if options.only in mutant["name"]]
+    mutants = [mutant for mutant in table.MUTANTS if options.only in f"{mutant['file']} {mutant['name']}"]
     copy_tree()
     built = build()
     if built.returncode != 0:
