@@ -13,24 +13,46 @@
 
 enum { COLUMNS = 256, BLOCK = 32 };
 
+// Squared lengths of columns, to within 2 u whatever their number: what each addition loses (Knuth's
+// two-sum) is added at the end. Plain sums of equal terms lose a multiple of m u, always to one side.
+static void squared_lengths(double *sum, double *lost, const double *x, int64_t m, int64_t k)
+{
+    memset(sum, 0, (size_t)k * sizeof *sum);
+    memset(lost, 0, (size_t)k * sizeof *lost);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < k; j++) {
+            const double square = x[i * k + j] * x[i * k + j], total = sum[j] + square;
+            const double part = total - sum[j];
+            lost[j] += (sum[j] - (total - part)) + (square - part);
+            sum[j] = total;
+        }
+    for (int64_t j = 0; j < k; j++)
+        sum[j] += lost[j];
+}
+
 eck_status ecki_orthogonality(double *out, const double *x, int64_t m, int64_t k, eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *block = NULL;
+    double *block = NULL, *lengths = NULL;
     double worst = 0.0;
     ECK_ALLOC_RAW(block, ecki_min(COLUMNS, k) * k);
+    ECK_ALLOC_RAW(lengths, 2 * k);
+    squared_lengths(lengths, lengths + k, x, m, k);
     for (int64_t first = 0; first < k; first += COLUMNS) {
         const int64_t count = ecki_min(COLUMNS, k - first), width = k - first;
         const ecki_matrix strip = { x + first, m, count, k, false };
         const ecki_matrix rest = { x + first, m, width, k, false };
         ECK_TRY(ecki_gemm(1.0, ecki_transposed(strip), rest, 0.0,
                           ecki_panel(block, ECK_DTYPE_F64, count, width), err));
-        for (int64_t i = 0; i < count; i++)
-            for (int64_t j = i; j < width; j++)
-                worst = fmax(worst, fabs(block[i * width + j] - (i == j ? 1.0 : 0.0)));
+        for (int64_t i = 0; i < count; i++) {
+            worst = fmax(worst, fabs(lengths[first + i] - 1.0));
+            for (int64_t j = i + 1; j < width; j++)
+                worst = fmax(worst, fabs(block[i * width + j]));
+        }
     }
     *out = worst;
 done:
+    ecki_free(lengths);
     ecki_free(block);
     return status;
 }
@@ -96,13 +118,11 @@ done:
     return status;
 }
 
-// Lengths of the columns; a column of zeros keeps length 1, so that it can be divided by it.
+// Lengths of the columns; a column of zeros keeps length 1, so that it can be divided by it. length has
+// room for 2 k.
 static void column_lengths(double *length, const double *x, int64_t m, int64_t k)
 {
-    memset(length, 0, (size_t)k * sizeof *length);
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < k; j++)
-            length[j] += x[i * k + j] * x[i * k + j];
+    squared_lengths(length, length + k, x, m, k);
     for (int64_t j = 0; j < k; j++)
         length[j] = length[j] > 0.0 ? sqrt(length[j]) : 1.0;
 }
@@ -137,30 +157,42 @@ done:
     return status;
 }
 
+// Two rounds of Cholesky, or reflectors and one round to sharpen what they leave. length: room for 2 k.
+static eck_status two_rounds(double *x, int64_t m, int64_t k, double *r_out, double *length,
+                             eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *first = NULL, *second = NULL;
+    bool good = false, again = false;
+    ECK_ALLOC_RAW(first, k * k);
+    ECK_ALLOC_RAW(second, k * k);
+    ECK_TRY(cholesky_round(x, m, k, first, &good, err));
+    if (!good) {
+        ECK_TRY(householder(x, m, k, r_out, err));
+        if (r_out) scale_columns(r_out, k, k, length, false);
+    }
+    ECK_TRY(cholesky_round(x, m, k, second, &again, err));
+    ECK_REQUIRE(again, ECK_E_SOLVER, -1, "the second round of Cholesky QR failed");
+    if (good && r_out) ECK_TRY(collect_r(r_out, first, second, length, k, err));
+done:
+    ecki_free(second);
+    ecki_free(first);
+    return status;
+}
+
 eck_status ecki_orthonormalize(double *x, int64_t m, int64_t k, double *r_out, eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *first = NULL, *second = NULL, *length = NULL;
-    bool good = true;
+    double *length = NULL;
     if (k == 0) return ECK_OK;
-    ECK_ALLOC_RAW(first, k * k);
-    ECK_ALLOC_RAW(second, k * k);
-    ECK_ALLOC_RAW(length, k);
+    ECK_ALLOC_RAW(length, 2 * k);
     column_lengths(length, x, m, k);
     scale_columns(x, m, k, length, true);
-    ECK_TRY(cholesky_round(x, m, k, first, &good, err));
-    if (good) {
-        ECK_TRY(cholesky_round(x, m, k, second, &good, err));
-        ECK_REQUIRE(good, ECK_E_SOLVER, -1, "the second round of Cholesky QR failed");
-        if (r_out) ECK_TRY(collect_r(r_out, first, second, length, k, err));
-        goto done;
-    }
-    ECK_TRY(householder(x, m, k, r_out, err));
-    if (r_out) scale_columns(r_out, k, k, length, false);
+    ECK_TRY(two_rounds(x, m, k, r_out, length, err));
+    column_lengths(length, x, m, k);
+    scale_columns(x, m, k, length, true);
 done:
     ecki_free(length);
-    ecki_free(second);
-    ecki_free(first);
     return status;
 }
 

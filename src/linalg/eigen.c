@@ -242,15 +242,16 @@ eck_status eck_eigen_compute(eck_eigen **out, const eck_operator *a, const eck_s
 {
     eck_status status = ECK_OK;
     eck_spectrum *spectrum = NULL;
-    ecki_svd_job job = { .a = a, .context = context, .captured = -1.0, .start = ecki_clock() };
+    const eck_context fit = ecki_fit_context(context, &a->info);
+    ecki_svd_job job = { .a = a, .context = &fit, .captured = -1.0, .start = ecki_clock() };
     eigen_run run = { .n = a->info.rows };
     eck_scan scan;
-    const int32_t threads = ecki_threads(context), saved = ecki_blas_enter(threads);
+    const int32_t threads = ecki_threads(&fit), saved = ecki_blas_enter(threads);
     ECK_REQUIRE(a->info.rows == a->info.cols, ECK_E_SHAPE, -1, "'%s' is [%lld,%lld], not square",
                 a->name, (long long)a->info.rows, (long long)a->info.cols);
     job.one_thread = saved == 0 || threads == 1;
     ECK_TRY(eigen_options(&job, options, err));
-    ECK_TRY(eck_operator_scan(&scan, a, context, err));
+    ECK_TRY(eck_operator_scan(&scan, a, &fit, err));
     ECK_REQUIRE(scan.nonfinite == 0, ECK_E_NONFINITE, scan.first_nonfinite,
                 "cannot decompose '%s': element %lld is not finite, and %lld more", a->name,
                 (long long)scan.first_nonfinite, (long long)scan.nonfinite - 1);

@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "linalg/op.h"
 #include "linalg/spectrum.h"
+#include "linalg/svd_job.h"
 #include "tensor/codec.h"
 
 // From this order on the way by a band is faster, when no vectors are wanted (docs/methods/svd.md).
@@ -263,5 +264,6 @@ done:
 eck_status eck_spectrum_create(eck_spectrum **out, const eck_operator *a,
                                const eck_context *context, eck_error *err)
 {
-    return ecki_spectrum_build(out, a, true, context, err);
+    const eck_context fit = ecki_fit_context(context, &a->info);
+    return ecki_spectrum_build(out, a, true, &fit, err);
 }

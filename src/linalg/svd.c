@@ -10,6 +10,9 @@
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
 
+// Below this many multiplications threads cost more than they save.
+#define SMALL_WORK 4e6
+
 const char *eck_engine_name(eck_engine engine)
 {
     switch (engine) {
@@ -134,12 +137,22 @@ done:
     return status;
 }
 
+eck_context ecki_fit_context(const eck_context *context, const eck_operator_info *info)
+{
+    const eck_context defaults = ECK_CONTEXT_INIT;
+    eck_context fit = context ? *context : defaults;
+    const double n = (double)ecki_min(info->rows, info->cols);
+    if ((double)info->rows * (double)info->cols * n < SMALL_WORK) fit.threads = 1;
+    return fit;
+}
+
 eck_status eck_svd_compute(eck_svd **out, const eck_operator *a, const eck_svd_options *options,
                            const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
-    ecki_svd_job job = { .a = a, .context = context, .captured = -1.0, .start = ecki_clock() };
-    const int32_t saved = ecki_blas_enter(ecki_threads(context));
+    const eck_context fit = ecki_fit_context(context, &a->info);
+    ecki_svd_job job = { .a = a, .context = &fit, .captured = -1.0, .start = ecki_clock() };
+    const int32_t saved = ecki_blas_enter(ecki_threads(&fit));
     ECK_TRY(ecki_svd_check_options(&job.options, options, &a->info, err));
     job.engine = job.options.engine;
     ECK_TRY(require_memory(&job, ecki_wants_factors(&job.options) ? 0 : -1, err));
@@ -158,8 +171,9 @@ eck_status eck_spectrum_svd(eck_svd **out, const eck_spectrum *spectrum, const e
                             eck_error *err)
 {
     eck_status status = ECK_OK;
-    ecki_svd_job job = { .a = a, .context = context, .captured = -1.0, .start = ecki_clock() };
-    const int32_t threads = ecki_threads(context), saved = ecki_blas_enter(threads);
+    const eck_context fit = ecki_fit_context(context, &a->info);
+    ecki_svd_job job = { .a = a, .context = &fit, .captured = -1.0, .start = ecki_clock() };
+    const int32_t threads = ecki_threads(&fit), saved = ecki_blas_enter(threads);
     const eck_spectrum_info *const info = &spectrum->info;
     ECK_REQUIRE(a->info.rows == info->rows && a->info.cols == info->cols, ECK_E_SHAPE, -1,
                 "the spectrum of a [%lld,%lld] matrix is not that of '%s' [%lld,%lld]",

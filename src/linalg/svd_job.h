@@ -42,6 +42,9 @@ void ecki_svd_job_clear(ecki_svd_job *job);
 eck_status ecki_svd_check_options(eck_svd_options *out, const eck_svd_options *given,
                                   const eck_operator_info *info, eck_error *err);
 
+/** The context, on one thread where the work is too small to share; the same for every number of threads given. */
+eck_context ecki_fit_context(const eck_context *context, const eck_operator_info *info);
+
 /** True when factors are wanted at all. */
 bool ecki_wants_factors(const eck_svd_options *options);
 

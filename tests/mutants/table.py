@@ -69,6 +69,64 @@ MUTANTS = [
         "new": "out.rows <= rows - row + 1 && out.cols",
         "tests": ["view"],
     },
+    # ---- decompose
+    {
+        "name": "offsets-of-kernels-overlap-instead-of-adding",
+        "file": "src/decompose/compose.c",
+        "old": "(a + at[0]) * kernel[1] + b + at[1]",
+        "new": "(a + at[0]) * kernel[1] + b + 0 * at[1]",
+        "tests": ["chain"],
+    },
+    {
+        "name": "blocks-of-a-grouped-map-land-where-the-first-does",
+        "file": "src/decompose/compose.c",
+        "old": "piece.input = c / run * map->width - input;",
+        "new": "piece.input = 0 * input;",
+        "tests": ["chain"],
+    },
+    {
+        "name": "the-values-are-shared-out-the-wrong-way-round",
+        "file": "src/decompose/svd_fit.c",
+        "old": "split == (in_left ? ECK_SPLIT_LEFT : ECK_SPLIT_RIGHT)",
+        "new": "split == (in_left ? ECK_SPLIT_RIGHT : ECK_SPLIT_LEFT)",
+        "tests": ["svd_fit"],
+    },
+    {
+        "name": "a-factor-may-overflow-its-type",
+        "file": "src/decompose/svd_fit.c",
+        "old": "ECK_REQUIRE(isfinite(back), ECK_E_RANGE",
+        "new": "ECK_REQUIRE(!isnan(back), ECK_E_RANGE",
+        "tests": ["svd_fit"],
+    },
+    {
+        "name": "break-even-is-where-nothing-is-gained",
+        "file": "src/decompose/svd_curve.c",
+        "old": "return (parameters - 1) / parameters_per_rank(dense);",
+        "new": "return parameters / parameters_per_rank(dense);",
+        "tests": ["svd_curve"],
+    },
+    # ---- model
+    {
+        "name": "what-was-given-up-is-forgotten-by-the-bound",
+        "file": "src/model/knapsack_search.c",
+        "old": "const double low = fmin(standing->damage, search.pruned) - search.loss;",
+        "new": "const double low = standing->damage - search.loss;",
+        "tests": ["knapsack"],
+    },
+    {
+        "name": "cells-cost-nothing",
+        "file": "src/model/knapsack_search.c",
+        "old": "search->loss += search->cell;",
+        "new": "search->loss += 0.0 * search->cell;",
+        "tests": ["knapsack_search"],
+    },
+    {
+        "name": "hulls-are-concave",
+        "file": "src/model/knapsack.c",
+        "old": "steepness(shelf, &vertices[kept - 1], &next) >=",
+        "new": "steepness(shelf, &vertices[kept - 1], &next) <=",
+        "tests": ["knapsack"],
+    },
     # ---- format
     {
         "name": "half-a-document-for-want-of-memory",
@@ -199,13 +257,6 @@ MUTANTS = [
         "tests": ["svd"],
     },
     # ---- decompose
-    {
-        "name": "break-even-where-factors-are-as-large-as-the-layer",
-        "file": "src/decompose/svd_curve.c",
-        "old": "return (parameters - 1) / parameters_per_rank(dense);",
-        "new": "return parameters / parameters_per_rank(dense);",
-        "tests": ["svd_curve"],
-    },
     {
         "name": "the-error-of-a-point-forgets-storage",
         "file": "src/decompose/svd_curve.c",

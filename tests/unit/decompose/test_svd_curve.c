@@ -212,22 +212,6 @@ static void test_refusals(void **state)
     free_spectrum(&made);
 }
 
-static void test_methods(void **state)
-{
-    (void)state;
-    eck_method method = ECK_METHOD_DENSE;
-    eck_error err = ECK_ERROR_INIT;
-
-    assert_string_equal(eck_method_name(ECK_METHOD_DENSE), "dense");
-    assert_string_equal(eck_method_name(ECK_METHOD_SVD), "svd");
-    assert_string_equal(eck_method_name((eck_method)99), "?");
-    assert_int_equal(eck_method_parse(&method, "svd", NULL), ECK_OK);
-    assert_int_equal(method, ECK_METHOD_SVD);
-    assert_int_equal(eck_method_parse(&method, "cpd\n", &err), ECK_E_RANGE);
-    assert_non_null(strstr(err.message, "dense and svd"));
-    assert_null(strchr(err.message, '\n'));
-}
-
 /** A curve of break-even 2047, as an LLM's square layers have. */
 static void test_memory(void **state)
 {
@@ -319,8 +303,8 @@ int main(void)
         cmocka_unit_test(test_break_even), cmocka_unit_test(test_break_even_of_others),
         cmocka_unit_test(test_curves),     cmocka_unit_test(test_operations),
         cmocka_unit_test(test_dense_only), cmocka_unit_test(test_zero_matrix),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_methods),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_floor),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_floor),
     };
     return cmocka_run_group_tests(tests, NULL, no_leak);
 }
