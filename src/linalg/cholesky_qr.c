@@ -73,8 +73,8 @@ static eck_status cholesky_round(double *x, int64_t m, int64_t k, double *lower,
         least = fmin(least, lower[i * k + i]);
         most = fmax(most, lower[i * k + i]);
     }
-    // Beyond 1e-7 the Gram has lost the small directions to rounding, sqrt(u).
-    if (info != 0 || !(least > 1e-7 * most)) goto done;
+    // Beyond 1e-8 = sqrt(u) the Gram loses the small directions to rounding; stay well away from it.
+    if (info != 0 || !(least > 1e-6 * most)) goto done;
     ECK_TRY(ecki_trsm(ecki_matrix_of(lower, k, k), ecki_panel(x, ECK_DTYPE_F64, m, k), err));
     *good_out = true;
 done:
@@ -91,8 +91,8 @@ static void transpose(double *out, const double *x, int64_t rows, int64_t cols)
                     out[j * rows + i] = x[i * cols + j];
 }
 
-// The same by reflectors; the sign of a column is that of the diagonal of R.
-static eck_status householder(double *x, int64_t m, int64_t k, double *r_out, eck_error *err)
+// The same by reflectors, with X = Q lower^T; the sign of a column is that of the diagonal of R.
+static eck_status householder_round(double *x, int64_t m, int64_t k, double *lower, eck_error *err)
 {
     eck_status status = ECK_OK;
     double *q = NULL, *tau = NULL, *sign = NULL;
@@ -103,9 +103,9 @@ static eck_status householder(double *x, int64_t m, int64_t k, double *r_out, ec
     ECK_TRY(ecki_dgeqrf(q, m, k, tau, err));
     for (int64_t i = 0; i < k; i++)
         sign[i] = q[i * m + i] < 0.0 ? -1.0 : 1.0;
-    for (int64_t i = 0; r_out && i < k; i++)
-        for (int64_t j = 0; j < k; j++)
-            r_out[i * k + j] = j < i ? 0.0 : sign[i] * q[j * m + i];
+    for (int64_t j = 0; j < k; j++)
+        for (int64_t i = 0; i <= j; i++)
+            lower[j * k + i] = sign[i] * q[j * m + i];
     ECK_TRY(ecki_dorgqr(q, m, k, k, tau, err));
     transpose(x, q, k, m);
     for (int64_t i = 0; i < m; i++)
@@ -135,48 +135,39 @@ static void scale_columns(double *x, int64_t m, int64_t k, const double *length,
             x[i * k + j] = divide ? x[i * k + j] / length[j] : x[i * k + j] * length[j];
 }
 
-// R = L2^T L1^T diag(length): what the two rounds and the first scaling took off.
-static eck_status collect_r(double *r, const double *first, const double *second,
-                            const double *length, int64_t k, eck_error *err)
+// r = lower^T r: what one round took off goes before what was taken off already.
+static eck_status collect_r(double *r, double *lower, int64_t k, eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *lower[2] = { NULL, NULL };
-    const double *const given[2] = { first, second };
-    for (int t = 0; t < 2; t++) {
-        ECK_ALLOC(lower[t], k * k);
-        for (int64_t i = 0; i < k; i++)
-            memcpy(lower[t] + i * k, given[t] + i * k, (size_t)(i + 1) * sizeof *r);
-    }
-    const ecki_matrix l1 = ecki_matrix_of(lower[0], k, k), l2 = ecki_matrix_of(lower[1], k, k);
-    ECK_TRY(ecki_gemm(1.0, ecki_transposed(l2), ecki_transposed(l1), 0.0,
-                      ecki_panel(r, ECK_DTYPE_F64, k, k), err));
-    scale_columns(r, k, k, length, false);
+    double *product = NULL;
+    ECK_ALLOC_RAW(product, k * k);
+    for (int64_t i = 0; i < k; i++)
+        memset(lower + i * k + i + 1, 0, (size_t)(k - i - 1) * sizeof *lower);
+    ECK_TRY(ecki_gemm(1.0, ecki_transposed(ecki_matrix_of(lower, k, k)), ecki_matrix_of(r, k, k),
+                      0.0, ecki_panel(product, ECK_DTYPE_F64, k, k), err));
+    memcpy(r, product, (size_t)(k * k) * sizeof *r);
 done:
-    ecki_free(lower[1]);
-    ecki_free(lower[0]);
+    ecki_free(product);
     return status;
 }
 
-// Two rounds of Cholesky, or reflectors and one round to sharpen what they leave. length: room for 2 k.
-static eck_status two_rounds(double *x, int64_t m, int64_t k, double *r_out, double *length,
-                             eck_error *err)
+// Rounds until two of them are done and the last was one of Cholesky, which leaves columns orthonormal
+// to a few u; reflectors take the place of a round that Cholesky cannot do.
+static eck_status run_rounds(double *x, int64_t m, int64_t k, double *r, eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *first = NULL, *second = NULL;
-    bool good = false, again = false;
-    ECK_ALLOC_RAW(first, k * k);
-    ECK_ALLOC_RAW(second, k * k);
-    ECK_TRY(cholesky_round(x, m, k, first, &good, err));
-    if (!good) {
-        ECK_TRY(householder(x, m, k, r_out, err));
-        if (r_out) scale_columns(r_out, k, k, length, false);
+    double *lower = NULL;
+    bool good = false, finished = false;
+    ECK_ALLOC_RAW(lower, k * k);
+    for (int round = 0; round < 3 && !finished; round++) {
+        ECK_TRY(cholesky_round(x, m, k, lower, &good, err));
+        if (!good) ECK_TRY(householder_round(x, m, k, lower, err));
+        if (r) ECK_TRY(collect_r(r, lower, k, err));
+        finished = good && round > 0;
     }
-    ECK_TRY(cholesky_round(x, m, k, second, &again, err));
-    ECK_REQUIRE(again, ECK_E_SOLVER, -1, "the second round of Cholesky QR failed");
-    if (good && r_out) ECK_TRY(collect_r(r_out, first, second, length, k, err));
+    ECK_REQUIRE(finished, ECK_E_SOLVER, -1, "columns did not become orthonormal");
 done:
-    ecki_free(second);
-    ecki_free(first);
+    ecki_free(lower);
     return status;
 }
 
@@ -188,7 +179,10 @@ eck_status ecki_orthonormalize(double *x, int64_t m, int64_t k, double *r_out, e
     ECK_ALLOC_RAW(length, 2 * k);
     column_lengths(length, x, m, k);
     scale_columns(x, m, k, length, true);
-    ECK_TRY(two_rounds(x, m, k, r_out, length, err));
+    if (r_out) memset(r_out, 0, (size_t)(k * k) * sizeof *r_out);
+    for (int64_t j = 0; r_out && j < k; j++)
+        r_out[j * k + j] = length[j];
+    ECK_TRY(run_rounds(x, m, k, r_out, err));
     column_lengths(length, x, m, k);
     scale_columns(x, m, k, length, true);
 done:

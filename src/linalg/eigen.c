@@ -113,7 +113,7 @@ static eck_status decompose(eck_spectrum *spectrum, eigen_run *run, const ecki_s
                             eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *a = NULL;
+    double *a = NULL, *sizes = NULL;
     int64_t square = 0;
     ECK_REQUIRE(ecki_mul(run->n, run->n, &square), ECK_E_SHAPE, -1, "'%s' is too large",
                 job->a->name);
@@ -126,10 +126,12 @@ static eck_status decompose(eck_spectrum *spectrum, eigen_run *run, const ecki_s
         a = NULL;
     }
     ECK_TRY(rank_values(run, spectrum, err));
+    ECK_ALLOC_RAW(sizes, run->n);
     for (int64_t i = 0; i < run->n; i++)
-        spectrum->values[i] = fabs(run->lambda[i]) / spectrum->scale;
-    ecki_spectrum_describe(spectrum, run->norm2);
+        sizes[i] = fabs(run->lambda[i]);
+    ecki_spectrum_describe(spectrum, sizes, run->norm2);
 done:
+    ecki_free(sizes);
     ecki_free(a);
     return status;
 }
@@ -226,7 +228,7 @@ static eck_status run_eigen(eck_eigen **out, ecki_svd_job *job, eigen_run *run,
     ECK_ALLOC_RAW(run->place, run->n);
     ECK_TRY(decompose(spectrum, run, job, err));
     job->spectrum = spectrum;
-    job->backward = (2.0 * (double)run->n + 8.0) * 0x1p-53;
+    job->backward = ecki_backward_error(run->n, run->n);
     ECK_TRY(eck_rule_rank(&job->rank, &spectrum->info, o->rule, o->target, o->rank, err));
     if (ecki_wants_factors(o) && run->n > 0) ECK_TRY(find_vectors(job, run, err));
     if (ecki_wants_factors(o) && run->n == 0) ECK_TRY(fill_factors(job, run, NULL, err));

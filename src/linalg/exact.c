@@ -95,7 +95,7 @@ static double effective_rank(const double *values, int64_t count)
     return sum > 0.0 ? exp(entropy) : 0.0;
 }
 
-void ecki_spectrum_describe(eck_spectrum *spectrum, double norm2_scaled)
+void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double norm2)
 {
     eck_spectrum_info *const info = &spectrum->info;
     const int64_t n = info->count;
@@ -103,21 +103,21 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, double norm2_scaled)
     double sum = 0.0;
     spectrum->tails[n] = 0.0;
     for (int64_t i = n - 1; i >= 0; i--) {
-        const double s = spectrum->values[i] * spectrum->scale;
-        sum += s * s;
-        spectrum->tails[i] = norm2_scaled > 0.0 ? fmin(1.0, sqrt(sum / norm2_scaled)) : 0.0;
+        sum += scaled[i] * scaled[i];
+        spectrum->tails[i] = norm2 > 0.0 ? fmin(1.0, sqrt(sum / norm2)) : 0.0;
+        spectrum->values[i] = scaled[i] / spectrum->scale;
     }
-    if (norm2_scaled > 0.0) spectrum->tails[0] = 1.0;
+    if (norm2 > 0.0) spectrum->tails[0] = 1.0;
+    spectrum->norm2 = norm2;
     const double first = n > 0 ? spectrum->values[0] : 0.0;
-    info->norm2 = norm2_scaled / spectrum->scale / spectrum->scale;
+    info->norm2 = norm2 / spectrum->scale / spectrum->scale;
     info->tail_error = tail_error_of(n, ecki_max(info->rows, info->cols));
     info->tolerance =
         (double)ecki_max(info->rows, info->cols) * eck_dtype_epsilon(spectrum->storage) * first;
     info->numerical_rank = 0;
     while (info->numerical_rank < n && spectrum->values[info->numerical_rank] > info->tolerance)
         info->numerical_rank++;
-    const double first_scaled = first * spectrum->scale;
-    info->stable_rank = first > 0.0 ? norm2_scaled / (first_scaled * first_scaled) : 0.0;
+    info->stable_rank = first > 0.0 ? norm2 / (scaled[0] * scaled[0]) : 0.0;
     info->effective_rank = effective_rank(spectrum->values, n);
 }
 
@@ -136,8 +136,8 @@ eck_status ecki_spectrum_pack(eck_spectrum *spectrum, double *gram, eck_error *e
     return ECK_OK;
 }
 
-// Values of the tridiagonal matrix, descending, clamped at 0, as singular values of A.
-static eck_status find_values(eck_spectrum *spectrum, double trace, eck_error *err)
+// Values of the tridiagonal matrix as singular values of scale A: descending, clamped at 0.
+static eck_status find_values(eck_spectrum *spectrum, double trace, double norm2, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = spectrum->t.n;
@@ -157,8 +157,9 @@ static eck_status find_values(eck_spectrum *spectrum, double trace, eck_error *e
     ECK_REQUIRE(fabs(sum - trace) <= allowed, ECK_E_SOLVER, -1,
                 "eigenvalues sum to %.17g, the trace is %.17g: the BLAS or LAPACK is at fault", sum,
                 trace);
-    for (int64_t i = 0; i < n; i++)
-        spectrum->values[i] = sqrt(fmax(d[n - 1 - i], 0.0)) / spectrum->scale;
+    for (int64_t i = 0; i < n; i++) // the off-diagonal is used up: room for the result
+        e[i] = sqrt(fmax(d[n - 1 - i], 0.0));
+    ecki_spectrum_describe(spectrum, e, norm2);
 done:
     ecki_free(e);
     ecki_free(d);
@@ -250,9 +251,10 @@ eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool r
     if (spectrum->t.n > 0) {
         ECK_TRY(gram_and_reduce(spectrum, &trace, a, context, err));
         ECK_TRY(require_trace(spectrum, trace, norm2, err));
-        ECK_TRY(find_values(spectrum, trace, err));
+        ECK_TRY(find_values(spectrum, trace, norm2, err));
+    } else {
+        ecki_spectrum_describe(spectrum, spectrum->values, norm2);
     }
-    ecki_spectrum_describe(spectrum, norm2);
     *out = spectrum;
     spectrum = NULL;
 done:

@@ -91,8 +91,7 @@ done:
 static bool captured_enough(const ecki_svd_job *job)
 {
     const eck_spectrum *const s = job->spectrum;
-    const double norm2 = s->info.norm2 * s->scale * s->scale;
-    return job->captured >= kept_energy(job) - 4.0 * s->info.tail_error * norm2;
+    return job->captured >= kept_energy(job) - 4.0 * s->info.tail_error * s->norm2;
 }
 
 // Divides the columns of W by their lengths; defect: what that leaves of W - U diag(s).

@@ -10,7 +10,7 @@
 #include "linalg/certificate.h"
 #include "tensor/codec.h"
 
-enum { PROBES_MIN = 64, STREAM = 0x6b }; // a stream of its own
+enum { PROBES_MIN = 128, STREAM = 0x6b }; // a stream of its own
 
 // ln of the bound of P(mean <= q ||R||^2), or >= for q > 1: (p/2) (ln q + 1 - q).
 static double log_deviation(double q, double p)

@@ -30,23 +30,12 @@ static void optimum(double *low, double *high, const ecki_svd_job *job)
     *high = sqrt(tail * tail + error);
 }
 
-static double scaled_norm2(const ecki_svd_job *job)
-{
-    const eck_spectrum *const s = job->spectrum;
-    // From the tails: the unscaled norm may have left the range.
-    double sum = 0.0;
-    if (s->info.norm2 > 0.0 && isfinite(s->info.norm2)) return s->info.norm2 * s->scale * s->scale;
-    for (int64_t i = s->info.count - 1; i >= 0; i--)
-        sum += (s->values[i] * s->scale) * (s->values[i] * s->scale);
-    return sum;
-}
-
-// One factor in F64, as computed (with the values, if `weights`) and as stored.
+// One factor in F64, as computed (times its weights) and as stored (times those kept).
 typedef struct rounded {
     const double *x; // [m,k]
     const eck_array *kept; // [m,>=k], its first k columns
-    const double *weights; // of the computed and of the stored, or NULL
-    double kept_scale; // of the stored
+    const double *weights, *kept_weights; // [k] or NULL
+    double kept_scale;
     int64_t m, k;
 } rounded;
 
@@ -60,20 +49,13 @@ static eck_status open_rounding(double *old, double *difference, const rounded *
         ECK_TRY(eck_view_read(&view, i, 0, ecki_panel(row, ECK_DTYPE_F64, 1, f->k), err));
         for (int64_t j = 0; j < f->k; j++) {
             const double w = f->weights ? f->weights[j] : 1.0;
+            const double kept = f->kept_weights ? f->kept_weights[j] : 1.0;
             old[i * f->k + j] = f->x[i * f->k + j] * w;
-            row[j] = old[i * f->k + j] - row[j] * f->kept_scale * w;
+            row[j] = old[i * f->k + j] - row[j] * (f->kept_scale * kept);
         }
     }
 done:
     return status;
-}
-
-static double norm_of(const double *x, int64_t count)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < count; i++)
-        sum += x[i] * x[i];
-    return sqrt(sum);
 }
 
 // Both factors of W V^T with what rounding took from them.
@@ -81,6 +63,9 @@ typedef struct perturbation {
     double *w, *dw; // [m,k]
     double *v, *dv; // [n,k]; v as stored
     int64_t m, n, k;
+    double rounding; // sum_j ||dw_j|| ||v_j|| + ||w_j|| ||dv_j||, column by column
+    double both; // sum_j ||dw_j|| ||dv_j||
+    double near; // ||dV||_F
 } perturbation;
 
 static void perturbation_clear(perturbation *p)
@@ -129,17 +114,51 @@ done:
     return status;
 }
 
+// length[j] = the norm of column j of a row-major [m,k].
+static void column_norms(double *length, const double *x, int64_t m, int64_t k)
+{
+    memset(length, 0, (size_t)k * sizeof *length);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < k; j++)
+            length[j] += x[i * k + j] * x[i * k + j];
+    for (int64_t j = 0; j < k; j++)
+        length[j] = sqrt(length[j]);
+}
+
+// The sums of products of column norms that bound errors and inner products.
+static eck_status perturbation_sums(perturbation *p, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *length = NULL, near2 = 0.0;
+    const int64_t k = p->k;
+    ECK_ALLOC_RAW(length, 4 * k);
+    column_norms(length, p->w, p->m, k);
+    column_norms(length + k, p->dw, p->m, k);
+    column_norms(length + 2 * k, p->v, p->n, k);
+    column_norms(length + 3 * k, p->dv, p->n, k);
+    for (int64_t j = 0; j < k; j++) {
+        const double w = length[j], dw = length[k + j], v = length[2 * k + j],
+                     dv = length[3 * k + j];
+        p->rounding += dw * v + w * dv;
+        p->both += dw * dv;
+        near2 += dv * dv;
+    }
+    p->near = sqrt(near2);
+done:
+    ecki_free(length);
+    return status;
+}
+
 // Reads what was computed and what was stored into p. For COMPACT the far side is the one with the
 // scale of A; else the values go with u.
 static eck_status perturbation_init(perturbation *p, const ecki_svd_job *job, const eck_svd *svd,
                                     eck_error *err)
 {
     eck_status status = ECK_OK;
-    const double scale = job->spectrum->scale;
+    const double scale = job->spectrum->scale, *const kept = job->s ? svd->s->data : NULL;
     const bool left_far = job->s || job->orthonormal == ECK_SIDE_RIGHT;
-    const double far_scale = job->s ? 1.0 : scale;
-    const rounded u = { job->u, svd->u, job->s, far_scale, svd->rows, job->rank };
-    const rounded v = { job->v, svd->v, NULL, left_far ? 1.0 : scale, svd->cols, job->rank };
+    const rounded u = { job->u, svd->u, job->s, kept, scale, svd->rows, job->rank };
+    const rounded v = { job->v, svd->v, NULL, NULL, left_far ? 1.0 : scale, svd->cols, job->rank };
     const rounded far = left_far ? u : v;
     rounded near = left_far ? v : u;
     near.kept_scale = 1.0;
@@ -154,42 +173,44 @@ static eck_status perturbation_init(perturbation *p, const ecki_svd_job *job, co
     ECK_TRY(open_rounding(p->v, p->dv, &near, err));
     for (int64_t i = 0; i < p->n * p->k; i++)
         p->v[i] -= p->dv[i];
+    ECK_TRY(perturbation_sums(p, err));
 done:
     return status;
 }
 
-// With T the error of the F64 factors, D = W V^T - stored and R = A - W V^T:
-// ||R + D||^2 <= T^2 + ||D||^2 + 2 |<R, D>|, and since R V = 0 up to the eigenvectors' own error,
-// only products of two roundings are left of <R, D>: |<R dV, dW>| <= T ||dV|| ||dW||.
-// (docs/methods/svd.md)
+// What the F64 factors may miss beyond the tail: backward error of the solver, or defect of orthonormal
+// far vectors and the rounding of W = A V.
+static double straight_error(const ecki_svd_job *job, double norm)
+{
+    if (job->backward > 0.0) return job->backward * norm;
+    const double sums = (double)(job->a->info.rows + job->a->info.cols + 8) * UNIT;
+    return job->defect + sums * sqrt((double)job->rank) * norm;
+}
+
+// With T the error of the F64 factors, D = W V^T - stored and R = A - W V^T: ||R + D||^2 is at most
+// T^2 + ||D||^2 + 2 |<R, D>|. R V = 0 and R^T W = 0 up to the error of the vectors, so that only products
+// of two roundings are left of <R, D>: |<R dV, dW>| <= T sum_j ||dv_j|| ||dw_j|| (docs/methods/svd.md).
 static eck_status tail_distance(ecki_distance *out, const ecki_svd_job *job, const eck_svd *svd,
                                 eck_error *err)
 {
     eck_status status = ECK_OK;
     perturbation p = { 0 };
     double low = 0.0, high = 0.0, d2 = 0.0;
-    const double norm = sqrt(scaled_norm2(job)), tail = job->spectrum->info.tails[job->rank] * norm;
+    const eck_spectrum_info *const info = &job->spectrum->info;
+    const double norm = sqrt(job->spectrum->norm2), tail = info->tails[job->rank] * norm;
     optimum(&low, &high, job);
     ECK_TRY(perturbation_init(&p, job, svd, err));
     ECK_TRY(perturbation_norm2(&d2, &p, err));
-    const double w = norm_of(p.w, p.m * p.k), dw = norm_of(p.dw, p.m * p.k);
-    const double v = norm_of(p.v, p.n * p.k), dv = norm_of(p.dv, p.n * p.k);
-    const double sums = (double)(p.m + p.n + p.k + 8) * UNIT;
-    const double d2_error = sums * (dw * v + w * dv) * (dw * v + w * dv);
-    const double slack = job->spectrum->info.tail_error * norm * norm;
-    // What the F64 factors may miss: the Gram's error, vectors not quite invariant, W = A V
-    // rounded.
-    const double straight = job->backward * norm + job->defect +
-                            ((double)(job->a->info.rows + job->a->info.cols) + 8.0) * UNIT *
-                                sqrt((double)p.k) * norm * (job->backward > 0.0 ? 0.0 : 1.0);
-    const double t = high * norm;
-    const double cross = 2.0 * (t * dv * dw + (job->backward > 0.0 ? 0.0 : slack * dv));
+    const double t = high * norm, straight = straight_error(job, norm);
+    const double d2_error = (double)(p.m + p.n + p.k + 8) * UNIT * p.rounding * p.rounding;
+    const double slack = job->backward > 0.0 ? 0.0 : info->tail_error * norm * norm * p.near;
+    const double cross = 2.0 * (t * p.both + slack);
     out->norm = norm;
     out->residual = sqrt(tail * tail + d2);
     out->high = sqrt(t * t + d2 + d2_error + cross) + straight;
     const double least = low * low * norm * norm + d2 - d2_error - cross;
     out->low = fmax(0.0, sqrt(fmax(0.0, least)) - straight);
-    out->floor = fmax(20.0 * straight, sqrt(10.0 * (t * t - tail * tail)));
+    out->floor = fmax(20.0 * straight, sqrt(10.0 * (t * t - tail * tail + slack)));
 done:
     perturbation_clear(&p);
     return status;
@@ -201,7 +222,7 @@ static void values_distance(ecki_distance *out, const ecki_svd_job *job)
     double low = 0.0, high = 0.0;
     optimum(&low, &high, job);
     const double tail = job->spectrum->info.tails[job->rank];
-    out->norm = scaled_norm2(job) > 0.0 ? 1.0 : 0.0;
+    out->norm = job->spectrum->norm2 > 0.0 ? 1.0 : 0.0;
     out->residual = tail * out->norm;
     out->low = low;
     out->high = high;
@@ -224,15 +245,21 @@ static eck_status measured_distance(ecki_distance *out, const ecki_svd_job *job,
     eck_operator *product = NULL;
     const eck_svd_options *const o = &job->options;
     const double scale = job->spectrum->scale;
-    ECK_TRY(ecki_operator_factored(&product, leading_columns(svd->u, job->rank), job->s,
+    double *s = NULL;
+    // The values as stored, scaled before they are multiplied: products of tiny ones would vanish.
+    ECK_ALLOC_RAW(s, job->rank);
+    for (int64_t i = 0; i < job->rank; i++)
+        s[i] = job->s ? ((const double *)svd->s->data)[i] * scale : scale;
+    ECK_TRY(ecki_operator_factored(&product, leading_columns(svd->u, job->rank), s,
                                    leading_columns(svd->v, job->rank), err));
-    const ecki_difference d = { job->a, product, scale, job->s ? 1.0 : scale, o->failure, o->seed };
+    const ecki_difference d = { job->a, product, scale, 1.0, o->failure, o->seed };
     if (o->proof == ECK_PROOF_BOUND)
-        ECK_TRY(ecki_distance_probes(out, &d, sqrt(scaled_norm2(job)), job->context, err));
+        ECK_TRY(ecki_distance_probes(out, &d, sqrt(job->spectrum->norm2), job->context, err));
     else
         ECK_TRY(ecki_distance_residual(out, &d, job->context, err));
 done:
     eck_operator_free(product);
+    ecki_free(s);
     return status;
 }
 

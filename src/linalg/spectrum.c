@@ -68,7 +68,7 @@ eck_status eck_spectrum_save(char **bytes_out, int64_t *count_out, const eck_spe
     h.storage = (int32_t)spectrum->storage;
     h.one_thread = spectrum->one_thread;
     h.scale = spectrum->scale;
-    h.norm2_scaled = spectrum->info.norm2 * spectrum->scale * spectrum->scale;
+    h.norm2_scaled = spectrum->norm2;
     ECK_ALLOC_RAW(bytes, count);
     char *at = put(bytes, &h, 1, sizeof h);
     at = put(at, spectrum->values, n, sizeof(double));
@@ -160,7 +160,9 @@ eck_status eck_spectrum_load(eck_spectrum **out, const void *bytes, int64_t coun
     at = get(at, spectrum->t.tau, n);
     get(at, spectrum->packed, n * (n - 1) / 2);
     ECK_TRY(check_numbers(spectrum, err));
-    ecki_spectrum_describe(spectrum, h.norm2_scaled);
+    for (int64_t i = 0; i < n; i++) // exact: values of the exact lane never leave the range
+        spectrum->values[i] *= h.scale;
+    ecki_spectrum_describe(spectrum, spectrum->values, h.norm2_scaled);
     *out = spectrum;
     spectrum = NULL;
 done:

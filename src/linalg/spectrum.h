@@ -15,6 +15,7 @@ struct eck_spectrum {
     eck_spectrum_info info;
     eck_dtype storage;
     double scale; // power of two; the reduction is that of the Gram of scale A
+    double norm2; // || scale A ||_F^2, where that of A may leave the range
     double *values; // [count], of A
     double *tails; // [count+1]
     ecki_tridiagonal t; // t.tau NULL: no reduction kept, values only
@@ -30,8 +31,9 @@ eck_side ecki_near_side(int64_t rows, int64_t cols);
 eck_status ecki_spectrum_new(eck_spectrum **out, int64_t rows, int64_t cols, bool reduction,
                              eck_error *err);
 
-/** Fills info from `values` (of A), storage and the squared norm; tails from the small end. */
-void ecki_spectrum_describe(eck_spectrum *spectrum, double norm2_scaled);
+/** Fills values (of A), tails (from the small end) and info from the values of scale A, descending, and its squared
+ *  norm. */
+void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double norm2);
 
 /** Values, and the reduction if `reduction`: without it large matrices take a faster way. */
 eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction,

@@ -61,6 +61,9 @@ eck_status ecki_svd_certify(eck_certificate *out, const ecki_svd_job *job, const
 /** The F64 lane (engine EXACT) and the reference (GOLUB_KAHAN): spectrum and factors at once. */
 eck_status ecki_svd_dense(eck_svd **out, ecki_svd_job *job, eck_error *err);
 
+/** || E ||_F / || A ||_F of the matrix A + E that LAPACK's answer for a [m,n] matrix belongs to. */
+double ecki_backward_error(int64_t m, int64_t n);
+
 /** Fills a matrix that a solver will destroy: column-major [m,n]. */
 typedef eck_status (*ecki_dense_load)(void *self, double *a, eck_error *err);
 
