@@ -244,11 +244,19 @@ def leftovers(folder):
 COMPRESS = ["compress", "large.safetensors", "-o", "small.safetensors", "--rank", "100", "--no-cache"]
 
 
+def temporaries(folder):
+    return [p for p in folder.rglob("*") if ".cache" not in p.parts and "small" in p.name]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_without_a_trace(folder, number):
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_signal_ends_it_without_a_trace(folder, number, writing):
+    """Early, while spectra are computed, and once the output has begun to be written beside its place."""
     large_model(folder)
     process = start(folder, *COMPRESS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(0.4)
+    time.sleep(0.15)
+    while writing and process.poll() is None and not temporaries(folder):
+        time.sleep(0.002)
     process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == -number
