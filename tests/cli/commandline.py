@@ -85,8 +85,9 @@ def run(folder, *arguments, **more):
 
 
 def masked(text):
-    """Text without what differs from run to run: times, sizes of the last bits, digests."""
+    """Text without what differs between runs or machines: times, noise of the last bits, the LAPACK routine, digests."""
     text = re.sub(r"\b\d+(\.\d+)? m?s\b", "T s", text)
     text = re.sub(r"this error is at most \S+ % above", "this error is at most E % above", text)
+    text = re.sub(r"^(engine +\S+) \(.*$", r"\1 (SOLVER)", text, flags=re.M)
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
     return re.sub(r"^(memory +at most|eckart: memory: at most) .*?(,.*)?$", r"\1 M\2", text, flags=re.M)
