@@ -1,0 +1,180 @@
+"""Matrices of other libraries as views, without copying their numbers, and arrays of libeckart as theirs.
+
+A view borrows: what `Borrowed.holder` refers to must live as long as it is used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._raw import library
+from ._raw.array import eck_array, eck_dtype, eck_view
+from .errors import InputTypeError, RangeError, ShapeError
+
+F64, F32, F16, BF16 = (getattr(eck_dtype, f"ECK_DTYPE_{name}") for name in ("F64", "F32", "F16", "BF16"))
+
+_NAMES = {
+    "float64": F64,
+    "float32": F32,
+    "float16": F16,
+    "bfloat16": BF16,
+    "float8_e4m3fn": eck_dtype.ECK_DTYPE_F8_E4M3,
+    "float8_e5m2": eck_dtype.ECK_DTYPE_F8_E5M2,
+}
+_SHORT = {"f64": F64, "f32": F32, "f16": F16, "bf16": BF16}
+_TYPESTR = {F64: "<f8", F32: "<f4", F16: "<f2", BF16: "<u2"}
+_ALLOWED = "float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, or integers"
+
+
+@dataclass
+class Borrowed:
+    """A matrix of somebody else's."""
+
+    view: eck_view
+    holder: Any
+    torch: bool
+
+    @property
+    def work(self) -> float:
+        """Multiplications of one Gram matrix: decides whether a call is worth a thread."""
+        rows, cols = self.view.shape[0], self.view.shape[1]
+        return float(rows) * float(cols) * float(min(rows, cols))
+
+
+def storage_type(dtype: Any) -> int:
+    """The type named by None (the engine's choice), a name, a NumPy or a torch type."""
+    if dtype is None:
+        return eck_dtype.ECK_DTYPE_NONE
+    name = dtype.lower() if isinstance(dtype, str) else str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+    if isinstance(dtype, type) and issubclass(dtype, np.generic):
+        name = np.dtype(dtype).name
+    found = _SHORT.get(name, _NAMES.get(name))
+    if found is None or found not in _TYPESTR:
+        raise RangeError(f"dtype: found {dtype!r}, allowed: float64, float32, float16, bfloat16")
+    return int(found)
+
+
+def borrow(matrix: Any) -> Borrowed:
+    """A view of a matrix: NumPy arrays of any layout and torch CPU tensors as they lie in memory, integers and what
+    NumPy makes an array of as a copy."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(matrix, torch.Tensor):
+        return _borrow_tensor(matrix, torch)
+    if type(matrix).__module__.split(".")[:2] == ["scipy", "sparse"]:
+        raise InputTypeError(
+            "a SciPy sparse matrix cannot be factored yet (sparse operators are planned): give its dense form, "
+            "matrix.toarray()"
+        )
+    return _borrow_array(matrix)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) != 2:
+        raise ShapeError(f"a matrix has 2 dimensions, found {len(shape)}: shape {tuple(shape)}")
+    if 0 in shape:
+        raise ShapeError(f"the matrix is empty: shape {tuple(shape)}")
+
+
+def _make_view(address: int, dtype: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> eck_view:
+    view = eck_view(address, dtype, 2)
+    view.shape[:2] = shape
+    view.stride[:2] = strides
+    return view
+
+
+def _as_array(matrix: Any) -> np.ndarray[Any, Any]:
+    if isinstance(matrix, np.ma.MaskedArray) and np.ma.is_masked(matrix):
+        raise InputTypeError("a matrix with masked entries cannot be factored: fill them first")
+    try:
+        array = np.asarray(matrix)
+    except (ValueError, TypeError) as error:
+        raise InputTypeError(f"cannot make a matrix of a {type(matrix).__name__}: {error}") from error
+    if array.dtype.kind in "biu":
+        array = array.astype(np.float64)
+    if array.dtype.name not in _NAMES:
+        raise InputTypeError(f"cannot factor a matrix of {array.dtype}: allowed: {_ALLOWED}")
+    return array
+
+
+def _borrow_array(matrix: Any) -> Borrowed:
+    array = _as_array(matrix)
+    _check_shape(array.shape)
+    size = array.itemsize
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    elif not array.flags.aligned or any(stride % size for stride in array.strides):
+        array = array.copy()
+    strides = tuple(stride // size for stride in array.strides)
+    view = _make_view(array.__array_interface__["data"][0], _NAMES[array.dtype.name], array.shape, strides)
+    return Borrowed(view, array, torch=False)
+
+
+def _borrow_tensor(tensor: Any, torch: Any) -> Borrowed:
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        layout = "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
+        raise InputTypeError(f"a {layout} tensor cannot be factored yet: give its dense form")
+    if tensor.device.type != "cpu":
+        raise InputTypeError(f"a tensor on '{tensor.device}' cannot be factored: give tensor.cpu()")
+    _check_shape(tuple(tensor.shape))
+    tensor = tensor.detach().resolve_neg()
+    if not tensor.dtype.is_floating_point and not tensor.dtype.is_complex:
+        tensor = tensor.to(torch.float64)
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name not in _NAMES:
+        raise InputTypeError(f"cannot factor a tensor of {name}: allowed: {_ALLOWED}")
+    view = _make_view(tensor.data_ptr(), _NAMES[name], tuple(tensor.shape), tensor.stride())
+    return Borrowed(view, tensor, torch=True)
+
+
+class _Owner:
+    """An eck_array that NumPy arrays refer to; freed with the last of them."""
+
+    def __init__(self, address: int) -> None:
+        self._free = library().eck_array_free
+        self._pointer = ctypes.c_void_p(address)
+        array = eck_array.from_address(address)
+        self.dtype = int(array.dtype)
+        self.shape = tuple(array.shape[: array.ndim])
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (array.data, False),
+            "typestr": _TYPESTR[self.dtype],
+            "shape": self.shape,
+            "strides": None,
+        }
+
+    def __del__(self) -> None:
+        self._free(ctypes.cast(self._pointer, self._free.argtypes[0]))
+
+
+def take(struct: Any, field: str, torch: bool) -> Any:
+    """The array a struct owns in a field, as a NumPy array or torch tensor that owns it from now on: no copy."""
+    address = ctypes.cast(getattr(struct, field), ctypes.c_void_p).value
+    if address is None:
+        return None
+    owner = _Owner(address)
+    setattr(struct, field, None)
+    array = np.empty(owner.shape, _TYPESTR[owner.dtype]) if 0 in owner.shape else np.asarray(owner)
+    return _as_tensor(array, owner.dtype) if torch else _as_numpy(array, owner.dtype)
+
+
+def _as_numpy(array: np.ndarray[Any, Any], dtype: int) -> np.ndarray[Any, Any]:
+    if dtype != BF16:
+        return array
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise InputTypeError("NumPy has no bfloat16: install ml_dtypes, or give dtype='float32'") from None
+    return array.view(ml_dtypes.bfloat16)
+
+
+def _as_tensor(array: np.ndarray[Any, Any], dtype: int) -> Any:
+    torch = sys.modules["torch"]
+    if dtype == BF16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
