@@ -117,7 +117,7 @@ static int32_t analysis_workers(const eck_analysis *analysis, const eck_model *m
         need = ecki_max(need, ecki_work_memory(layer, model->tensors[layer->weight].dtype, -1));
         largest = ecki_max(largest, 4 * eck_stage_parameters(&layer->dense));
     }
-    return ecki_workers(context, need, largest);
+    return ecki_workers(context, ecki_base_memory(model), need, largest);
 }
 
 static eck_status analysis_create(eck_analysis **out, const eck_model *model, eck_error *err)

@@ -231,9 +231,6 @@ done:
 
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
 
-/** Beside the layers' work: copy buffers, index, manifest and what the libraries hold. */
-static const int64_t base_bytes = INT64_C(8) << 20;
-
 /** Hungriest choice and largest layer in F32. */
 static void work_extent(int64_t *need_out, int64_t *largest_out, const eck_model *model,
                         const eck_plan *plan)
@@ -256,9 +253,9 @@ int64_t eck_model_memory(const eck_model *model, const eck_plan *plan, const eck
     int64_t need, largest;
 
     work_extent(&need, &largest, model, plan);
-    const int64_t workers =
-        ecki_min(ecki_workers(context, need, largest), ecki_max(1, plan->factored));
-    return workers * need + base_bytes + model->container->entry_count * 1024;
+    const int64_t workers = ecki_min(ecki_workers(context, ecki_base_memory(model), need, largest),
+                                     ecki_max(1, plan->factored));
+    return workers * need + ecki_base_memory(model);
 }
 
 static eck_status memory_check(const compressing *job, eck_error *err)
@@ -364,8 +361,9 @@ eck_status eck_model_compress(eck_outcome *out, const eck_model *model, const ec
     ECK_TRY(prepare(&job, err));
     ECK_TRY(output_open(&job, path, err));
     work_extent(&need, &largest, model, plan);
-    ECK_TRY(ecki_parallel_for(job.job_count, ecki_workers(context, need, largest), compress_layer,
-                              &job, err));
+    ECK_TRY(ecki_parallel_for(job.job_count,
+                              ecki_workers(context, ecki_base_memory(model), need, largest),
+                              compress_layer, &job, err));
     ECK_TRY(copy_rest(&job, err));
     if (job.output) ECK_TRY(ecki_model_output_publish(job.output, job.manifest, &job.carried, err));
     outcome_fill(out, &job, start);

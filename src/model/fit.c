@@ -383,11 +383,16 @@ int64_t ecki_work_memory(const eck_layer *layer, eck_dtype dtype, int64_t rank)
     return bytes;
 }
 
-int32_t ecki_workers(const eck_context *context, int64_t need, int64_t largest)
+int64_t ecki_base_memory(const eck_model *model)
+{
+    return (INT64_C(8) << 20) + model->container->entry_count * 1024;
+}
+
+int32_t ecki_workers(const eck_context *context, int64_t base, int64_t need, int64_t largest)
 {
     const int64_t machine = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-    const int64_t limit =
-        context && context->memory > 0 ? context->memory : ecki_max(6 * largest, machine / 4);
+    const int64_t limit = context && context->memory > 0 ? context->memory - base
+                                                         : ecki_max(6 * largest, machine / 4);
     const int64_t fit = need > 0 ? limit / need : ecki_threads(context);
 
     return (int32_t)ecki_max(1, ecki_min(fit, ecki_threads(context)));

@@ -124,8 +124,12 @@ eck_status ecki_tensor_operator(eck_operator **out, const eck_model *model, int6
 
 /* ---- fit.c: how many layers at once --------------------------------------------------------------------------------- */
 
-/** Layers worked on at once: as many as threads and memory (context's, or a quarter of the machine's, or six times the
- *  largest layer in F32) allow, at least one. need = bytes of the hungriest layer. */
-int32_t ecki_workers(const eck_context *context, int64_t need, int64_t largest);
+/** What any run over a model holds beside the layers' work: copy buffers, index, manifest. */
+int64_t ecki_base_memory(const eck_model *model);
+
+/** Layers worked on at once: as many as threads and memory (the context's less `base`, or a quarter
+ *  of the machine's, or six times the largest layer in F32) allow, at least one. need = bytes of
+ *  the hungriest layer. */
+int32_t ecki_workers(const eck_context *context, int64_t base, int64_t need, int64_t largest);
 
 #endif

@@ -168,42 +168,6 @@ static void ties_are_decided_by_bytes(void **state)
     fixture_remove(folder);
 }
 
-static void selection(void **state)
-{
-    (void)state;
-    const fixture_tensor tensors[] = { { "a.query.weight", 2, { 80, 64 } },
-                                       { "b.query.weight", 2, { 80, 64 } },
-                                       { "embed_tokens.weight", 2, { 300, 64 } },
-                                       { "lm_head.weight", 2, { 300, 64 } },
-                                       { "c.depthwise.weight", 4, { 1024, 1, 3, 3 } },
-                                       { NULL, 0, { 0 } } };
-    const char *const globs[] = { "*.query", "embed*", "b.*", "nothing*", "c.*" };
-    char *folder = fixture_folder();
-    eck_model *model = open_made(folder, tensors, NULL);
-    eck_selection s = ECK_SELECTION_INIT;
-    eck_error err = ECK_ERROR_INIT;
-
-    s.include = globs;
-    s.include_count = 2;
-    s.exclude = globs + 2;
-    s.exclude_count = 1;
-    assert_int_equal(eck_model_select(model, &s, &err), ECK_OK);
-    expect_skipped(model, "a.query", NULL);
-    expect_skipped(model, "b.query", "excluded");
-    expect_skipped(model, "embed_tokens", NULL);
-    expect_skipped(model, "lm_head", "not included");
-    s.include = globs + 4; // an impossible reason does not give way
-    s.include_count = 1;
-    s.exclude_count = 0;
-    assert_int_equal(eck_model_select(model, &s, &err), ECK_OK);
-    expect_skipped(model, "c.depthwise", "depthwise");
-    s.include = globs + 3;
-    assert_int_equal(eck_model_select(model, &s, &err), ECK_E_RANGE);
-    assert_non_null(strstr(err.message, "nothing*"));
-    eck_model_close(model);
-    fixture_remove(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,7 +176,6 @@ int main(void)
         cmocka_unit_test(convolutions),
         cmocka_unit_test(parents_that_read),
         cmocka_unit_test(ties_are_decided_by_bytes),
-        cmocka_unit_test(selection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

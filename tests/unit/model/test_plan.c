@@ -1,0 +1,166 @@
+/** Budgets: every limit holds, together too, and what cannot be is refused with what could. */
+#include "scene.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** A model with its analysis. */
+typedef struct planned {
+    scene s;
+    eck_model *model;
+    eck_analysis *analysis;
+    eck_store_options options;
+} planned;
+
+static planned planned_make(eck_dtype store)
+{
+    planned p = { scene_make(false), NULL, NULL, ECK_STORE_OPTIONS_INIT };
+    p.options.store = store;
+    p.model = scene_open(p.s.in);
+    OK(eck_model_analyze(&p.analysis, p.model, &p.options, NULL, err_));
+    return p;
+}
+
+static void planned_clear(planned *p)
+{
+    eck_analysis_free(p->analysis);
+    eck_model_close(p->model);
+    scene_remove(&p->s);
+}
+
+static eck_plan *optimize(const planned *p, eck_budget budget)
+{
+    eck_plan *plan = NULL;
+    OK(eck_plan_optimize(&plan, p->model, p->analysis, &budget, &p->options, err_));
+    int64_t parameters = 0;
+    double damage = 0, worst = 0;
+    for (int64_t i = 0; i < plan->count; i++) {
+        parameters += plan->choices[i].point.parameters;
+        damage += plan->choices[i].point.error * plan->choices[i].point.error;
+        worst = fmax(worst, plan->choices[i].point.error);
+    }
+    assert_int_equal(parameters, plan->parameters_after);
+    assert_true(fabs(sqrt(damage) - plan->error) <= 1e-12 && worst == plan->worst);
+    assert_true(plan->gap <= 1e-3);
+    return plan;
+}
+
+static void each_limit_holds(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_NONE);
+    const eck_budget none = ECK_BUDGET_INIT;
+    eck_budget keep = none, bytes = none, part = none, rank = none, energy = none, error = none;
+    keep.keep = 0.4, bytes.bytes = 150000, part.bytes_part = 0.6, rank.rank = 9,
+    energy.energy = 0.99, error.error = 0.05;
+
+    eck_plan *plan = optimize(&p, keep);
+    assert_true(plan->parameters_after <= 0.4 * (double)plan->parameters_before);
+    eck_plan_free(plan);
+    plan = optimize(&p, bytes);
+    assert_true(plan->bytes_after <= 150000);
+    eck_plan_free(plan);
+    plan = optimize(&p, part);
+    assert_true((double)plan->bytes_after <= 0.6 * (double)plan->bytes_before);
+    eck_plan_free(plan);
+    plan = optimize(&p, rank);
+    for (int64_t i = 0; i < plan->count; i++)
+        assert_int_equal(plan->choices[i].point.ranks[0], 9);
+    eck_plan_free(plan);
+    plan = optimize(&p, energy);
+    for (int64_t i = 0; i < plan->count; i++)
+        assert_true(1 - plan->choices[i].point.error * plan->choices[i].point.error >= 0.99);
+    eck_plan_free(plan);
+    plan = optimize(&p, error);
+    assert_true(plan->worst <= 0.05);
+    eck_plan_free(plan);
+    planned_clear(&p);
+}
+
+/** With a rule of quality alone every layer takes the least rank that keeps it: one less would break it. */
+static void rules_take_the_cheapest(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_NONE);
+    eck_budget budget = ECK_BUDGET_INIT;
+    budget.error = 0.02;
+    eck_plan *plan = optimize(&p, budget);
+    for (int64_t i = 0; i < plan->count; i++) {
+        const eck_point *point = &plan->choices[i].point;
+        const eck_curve *curve = &eck_analysis_layer(p.analysis, i)->curve;
+        if (point->method == ECK_METHOD_DENSE || point->ranks[0] == 1) continue;
+        assert_true(curve->points[point->ranks[0] - 2].error > 0.02);
+    }
+    eck_plan_free(plan);
+    planned_clear(&p);
+}
+
+static void limits_hold_together(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_NONE);
+    eck_plan *plan = NULL;
+    eck_budget budget = ECK_BUDGET_INIT;
+    budget.keep = 0.5, budget.error = 0.1, budget.bytes_part = 0.75;
+    plan = optimize(&p, budget);
+    assert_true(plan->worst <= 0.1 &&
+                plan->parameters_after <= 0.5 * (double)plan->parameters_before);
+    assert_true((double)plan->bytes_after <= 0.75 * (double)plan->bytes_before);
+    eck_plan_free(plan);
+    budget.error = 1e-4, budget.keep = 0.05;
+    REFUSED(ECK_E_RANGE, "cannot be met",
+            eck_plan_optimize(&plan, p.model, p.analysis, &budget, &p.options, err_));
+    planned_clear(&p);
+}
+
+/** More is never worse: the optimum's error falls as the budget grows. */
+static void the_frontier_falls(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_NONE);
+    eck_frontier_row rows[10];
+    OK(eck_plan_frontier(rows, 10, p.model, p.analysis, &p.options, err_));
+    for (int i = 0; i < 10; i++) {
+        if (i > 0)
+            assert_true(rows[i].keep < rows[i - 1].keep &&
+                        rows[i].error >= rows[i - 1].error * (1 - 1e-3));
+    }
+    REFUSED(ECK_E_RANGE, "11", eck_plan_frontier(rows, 11, p.model, p.analysis, &p.options, err_));
+    planned_clear(&p);
+}
+
+static void what_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_BF16);
+    eck_plan *plan = NULL;
+    const eck_budget none = ECK_BUDGET_INIT;
+    eck_budget b = none;
+    REFUSED(ECK_E_RANGE, "no budget",
+            eck_plan_optimize(&plan, p.model, p.analysis, &b, &p.options, err_));
+    b.error = 1e-4; // two factors of eight bits cost more
+    REFUSED(ECK_E_RANGE, "BF16",
+            eck_plan_optimize(&plan, p.model, p.analysis, &b, &p.options, err_));
+    b = none, b.keep = 1.5;
+    REFUSED(ECK_E_RANGE, "keep",
+            eck_plan_optimize(&plan, p.model, p.analysis, &b, &p.options, err_));
+    b = none, b.rank = 5000;
+    REFUSED(ECK_E_NOTHING, "nothing pays",
+            eck_plan_optimize(&plan, p.model, p.analysis, &b, &p.options, err_));
+    b.allow_dense = true;
+    OK(eck_plan_optimize(&plan, p.model, p.analysis, &b, &p.options, err_));
+    assert_int_equal(plan->factored, 0);
+    eck_plan_free(plan);
+    planned_clear(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_limit_holds),          cmocka_unit_test(rules_take_the_cheapest),
+        cmocka_unit_test(limits_hold_together),      cmocka_unit_test(the_frontier_falls),
+        cmocka_unit_test(what_cannot_be_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
