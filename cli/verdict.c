@@ -1,6 +1,8 @@
 // What verifying found.
 #include "verdict.h"
 
+#include <math.h>
+
 #include "layers_text.h"
 #include "table.h"
 
@@ -18,9 +20,11 @@ void verdict_print(session *run, const eck_verdict *verdict)
     static const char *const titles[] = { "layer or tensor", "error", "promised", "verdict" };
     table rows;
     const eck_check *worst = NULL;
+    int64_t silent = 0;
     table_init(&rows, "lrrl", titles);
     for (int64_t i = 0; i < verdict->count; i++) {
         const eck_check *const check = &verdict->checks[i];
+        silent += check->factored && isinf(check->promised);
         if (check->factored && (!worst || check->error > worst->error)) worst = check;
         if (run->verbose > 0 || !check->kept) add_check(&rows, check);
     }
@@ -29,11 +33,13 @@ void verdict_print(session *run, const eck_verdict *verdict)
         fputc('\n', run->out);
     }
     table_clear(&rows);
+    // Checks list the factored layers, then what failed beside them.
     if (verdict->kept)
         table_line(run->out, "verified", "every promise holds");
     else
         table_line(run->out, "verified", "NO: %lld of %lld do not hold", (long long)verdict->failed,
-                   (long long)(verdict->failed + verdict->identical + verdict->factored));
+                   (long long)(verdict->identical + verdict->count));
+    if (silent > 0) table_line(run->out, "no promise", "%lld layers", (long long)silent);
     table_line(run->out, "layers", "%lld factored, errors computed again from both files",
                (long long)verdict->factored);
     if (worst)

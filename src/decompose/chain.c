@@ -6,6 +6,7 @@
  * that. Always true of a built operator: the stages fit each other and the dense layer, so that
  * reading can only run out of memory.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -107,6 +108,27 @@ done:
     return status;
 }
 
+/** Fails on NaN and infinity in a weight, with the place of the first. */
+static eck_status check_finite(const eck_stage *stage, int32_t i, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    enum { COUNT = 512 };
+    double numbers[COUNT];
+    const eck_array *w = stage->weight;
+    const int64_t total = eck_array_count(w), size = eck_dtype_bits(w->dtype) / 8;
+
+    for (int64_t first = 0; first < total; first += COUNT) {
+        const int64_t count = ecki_min(COUNT, total - first);
+        ecki_widen_f64(w->dtype, (const char *)w->data + first * size, 1, numbers, count);
+        for (int64_t j = 0; j < count; j++)
+            ECK_REQUIRE(isfinite(numbers[j]), ECK_E_NONFINITE, first + j,
+                        "element %lld of the weight of stage %d is not finite",
+                        (long long)(first + j), i);
+    }
+done:
+    return status;
+}
+
 /**
  * A stage moves by whole steps of the dense layer's kernel: it is dilated as that is, and nothing
  * before it strides along a dimension in which it has more than one tap. What the file does not say
@@ -162,8 +184,7 @@ done:
     return status;
 }
 
-/** Everything that reading relies on. */
-static eck_status check_chain(const eck_chain *chain, const eck_stage *dense, eck_error *err)
+eck_status ecki_chain_check(const eck_chain *chain, const eck_stage *dense, eck_error *err)
 {
     eck_status status = ECK_OK;
     int64_t blocks = 0; // runs of channels that see separate inputs; gcd(0, n) = n
@@ -180,7 +201,6 @@ static eck_status check_chain(const eck_chain *chain, const eck_stage *dense, ec
         ECK_TRY(check_sizes(stage, "stage", i, err));
         ECK_REQUIRE(kind_allowed(stage, i, dense), ECK_E_UNSUPPORTED, -1,
                     "stage %d is of a kind (%d) that cannot stand there", i, (int)stage->kind);
-        ECK_TRY(check_weight(stage, i, err));
         ECK_REQUIRE(stage->in == channels, ECK_E_SHAPE, -1,
                     "stage %d takes %lld channels, it is given %lld", i, (long long)stage->in,
                     (long long)channels);
@@ -388,8 +408,13 @@ eck_status eck_operator_chain(eck_operator **out, const eck_chain *chain, const 
                                            .read = chain_operator_read,
                                            .free = chain_operator_free };
 
-    ECK_TRY(check_chain(chain, dense, err));
+    ECK_TRY(ecki_chain_check(chain, dense, err));
+    for (int32_t i = 0; i < chain->count; i++)
+        ECK_TRY(check_weight(&chain->stages[i], i, err));
     ECK_TRY(chain_operator_create(&self, chain, dense, err));
+    // Large numbers may overflow the bound too: only what is there decides.
+    for (int32_t i = 0; i < chain->count && !isfinite(self->whole.error); i++)
+        ECK_TRY(check_finite(&chain->stages[i], i, err));
     info.rows = self->whole.channels;
     info.cols = self->whole.row_step;
     info.storage = storage_of(chain);

@@ -26,6 +26,12 @@ typedef struct ecki_map {
     double error; /**< bound of the Frobenius norm of the rounding errors in T */
 } ecki_map;
 
+/**
+ * ECK_OK if the stages, weights loaded or not, make a layer like `dense`: kinds, channels, groups, kernels and steps.
+ * Everything that reading a chain relies on but the shapes of its weights.
+ */
+eck_status ecki_chain_check(const eck_chain *chain, const eck_stage *dense, eck_error *err);
+
 /** Taps of a stage's kernel; 1 for kinds without one. */
 int64_t ecki_stage_taps(const eck_stage *stage);
 

@@ -256,8 +256,6 @@ static eck_status layer_from_module(ecki_layer *layer, const eck_model *model, i
 {
     eck_status status = ECK_OK;
     const ecki_module *module = &model->manifest->modules[index];
-    const bool lookup = strcmp(module->kind, "embedding") == 0;
-    const bool conv1d = strcmp(module->kind, "conv1d_gpt2") == 0;
 
     layer->module = index;
     layer->name = ecki_strdup(module->name);
@@ -266,15 +264,9 @@ static eck_status layer_from_module(ecki_layer *layer, const eck_model *model, i
     ECK_HAVE(layer->reason);
     layer->impossible = true;
     layer->view.name = layer->name;
-    if (module->ndim > 2)
-        layer->view.dense = eck_stage_conv(module->shape[1], module->shape[0], 1, module->ndim - 2,
-                                           module->shape + 2);
-    else if (lookup || conv1d)
-        layer->view.dense = eck_stage_linear(module->shape[0], module->shape[1]);
-    else
-        layer->view.dense = eck_stage_linear(module->shape[1], module->shape[0]);
-    if (lookup) layer->view.dense.kind = ECK_STAGE_LOOKUP;
-    layer->view.stored_transposed = lookup || conv1d;
+    layer->view.dense = ecki_module_dense(module);
+    layer->view.stored_transposed =
+        layer->view.dense.kind == ECK_STAGE_LOOKUP || strcmp(module->kind, "conv1d_gpt2") == 0;
     layer->view.weight = -1;
     layer->view.bias = module->bias ? ecki_container_find(model->container, module->bias) : -1;
     layer->view.factored = true;

@@ -8,8 +8,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "decompose/compose.h"
 #include "eckart/context.h"
 #include "format/json.h"
 #include "model/model.h"
@@ -59,6 +61,27 @@ void ecki_manifest_free(ecki_manifest *manifest)
     ecki_free(manifest->source_name);
     ecki_free(manifest->modules);
     ecki_free(manifest);
+}
+
+eck_stage ecki_module_dense(const ecki_module *module)
+{
+    const bool lookup = strcmp(module->kind, "embedding") == 0;
+    const int64_t *shape = module->shape;
+    const eck_stage *first = &module->stages[0].stage;
+    eck_stage dense;
+
+    if (module->ndim > 2) {
+        // [out, in/groups, k...]: how many channels come in is what the first stage takes.
+        const int64_t groups = first->in % shape[1] == 0 ? first->in / shape[1] : 1;
+        dense = eck_stage_conv(shape[1] * groups, shape[0], groups, module->ndim - 2, shape + 2);
+        if (strcmp(module->kind, "conv_transpose") == 0) dense.kind = ECK_STAGE_CONV_TRANSPOSE;
+    } else if (lookup || strcmp(module->kind, "conv1d_gpt2") == 0) {
+        dense = eck_stage_linear(shape[0], shape[1]);
+    } else {
+        dense = eck_stage_linear(shape[1], shape[0]);
+    }
+    if (lookup) dense.kind = ECK_STAGE_LOOKUP;
+    return dense;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
@@ -128,8 +151,11 @@ static eck_status stage_from_shape(eck_stage *out, eck_stage_kind kind, const ec
 {
     const int64_t *shape = entry->shape;
 
+    if (kind != ECK_STAGE_CONV && groups != 1) return bad(r, "only a convolution has groups");
     if (kind == ECK_STAGE_CONV && entry->ndim >= 3 && entry->ndim <= 5) {
-        *out = eck_stage_conv(shape[1] * groups, shape[0], groups, entry->ndim - 2, shape + 2);
+        int64_t in;
+        if (!ecki_mul(shape[1], groups, &in)) return bad(r, "groups: too many");
+        *out = eck_stage_conv(in, shape[0], groups, entry->ndim - 2, shape + 2);
         return ECK_OK;
     }
     if (kind == ECK_STAGE_SCALE && entry->ndim == 1) {
@@ -167,10 +193,10 @@ static eck_status stage_read(ecki_module *module, const json_t *object, const re
         return ecki_error_where(err, status, NULL, name);
     }
     ECK_TRY(stage_kind_read(&kind, object, module, &r->container->entries[index], r));
-    ECK_TRY(stage_from_shape(
-        &stage->stage, kind, &r->container->entries[index],
-        json_is_integer(groups) && json_integer_value(groups) > 0 ? json_integer_value(groups) : 1,
-        r));
+    if (groups && !(json_is_integer(groups) && json_integer_value(groups) >= 1))
+        ECK_TRY(bad(r, "groups: an integer of 1 or more is needed"));
+    ECK_TRY(stage_from_shape(&stage->stage, kind, &r->container->entries[index],
+                             groups ? json_integer_value(groups) : 1, r));
 done:
     if (stage->weight) module->stage_count++;
     return status;
@@ -197,23 +223,55 @@ static double number_or(const json_t *object, const char *key, double otherwise)
     return json_is_number(value) ? json_number_value(value) : otherwise;
 }
 
-/** Channels of neighbours and ends agree with each other and with the dense weight. */
+/** Dimensions of the dense weight fit the kind of module. */
+static bool kind_fits_shape(const ecki_module *module)
+{
+    const bool conv =
+        strcmp(module->kind, "conv") == 0 || strcmp(module->kind, "conv_transpose") == 0;
+    return conv ? module->ndim >= 3 && module->ndim <= 5 : module->ndim == 2;
+}
+
+/** The ranks are the inner widths; a scale makes no width of its own. */
+static bool ranks_fit(const ecki_module *module)
+{
+    int32_t widths = 0;
+    int64_t width = 0;
+
+    for (int32_t i = 0; i < module->stage_count; i++) {
+        const eck_stage *stage = &module->stages[i].stage;
+        if (stage->kind == ECK_STAGE_SCALE) continue;
+        if (widths > 0 && (widths > module->rank_count || module->ranks[widths - 1] != width))
+            return false;
+        width = stage->out;
+        widths++;
+    }
+    return module->rank_count == ecki_max(0, widths - 1);
+}
+
+/** The stages make a layer like the dense one. */
+static eck_status chain_check(const ecki_module *module, const reader *r)
+{
+    eck_stage stages[STAGES_MAX];
+    const eck_chain chain = { stages, module->stage_count };
+    const eck_stage dense = ecki_module_dense(module);
+    eck_error reason = ECK_ERROR_INIT;
+
+    for (int32_t i = 0; i < module->stage_count; i++)
+        stages[i] = module->stages[i].stage;
+    return ecki_chain_check(&chain, &dense, &reason) == ECK_OK ? ECK_OK : bad(r, reason.message);
+}
+
+/** What the record says of the layer holds for the tensors it names. */
 static eck_status module_check(const ecki_module *module, const reader *r)
 {
-    const bool flipped =
-        strcmp(module->kind, "embedding") == 0 || strcmp(module->kind, "conv1d_gpt2") == 0;
-    const int64_t in = module->shape[flipped ? 0 : 1], out = module->shape[flipped ? 1 : 0];
-    const eck_stage *first = &module->stages[0].stage;
-    const eck_stage *last = &module->stages[module->stage_count - 1].stage;
-
-    if (module->ndim < 2 || module->ndim > 5) return bad(r, "shape: 2 to 5 dimensions are allowed");
-    if (first->in / first->groups != in || last->out != out)
-        return bad(r, "its chain does not fit its shape");
-    for (int32_t i = 1; i < module->stage_count; i++)
-        if (module->stages[i - 1].stage.out != module->stages[i].stage.in)
-            return bad(r, "a stage does not fit the one before it");
+    if (!kind_fits_shape(module))
+        return bad(r, "shape: a conv has 3 to 5 dimensions, every other kind 2");
+    const eck_status status = chain_check(module, r);
+    if (status != ECK_OK) return status;
+    if (!ranks_fit(module)) return bad(r, "its ranks are not the inner widths of its stages");
     if (module->bias) {
         const int64_t index = ecki_container_find(r->container, module->bias);
+        const int64_t out = module->stages[module->stage_count - 1].stage.out;
         if (index < 0) return bad(r, "its bias is missing");
         if (r->container->entries[index].ndim != 1 || r->container->entries[index].shape[0] != out)
             return bad(r, "its bias has the wrong shape");
@@ -299,6 +357,31 @@ done:
     return status;
 }
 
+/** Every tensor belongs to one module: what two chains share would be restored once and verified once. */
+static eck_status tensors_check(const ecki_manifest *manifest, const reader *whole)
+{
+    eck_status status = ECK_OK;
+    eck_error *err = whole->err;
+    bool *taken = NULL;
+
+    ECK_ALLOC(taken, whole->container->entry_count);
+    for (int64_t m = 0; m < manifest->module_count; m++) {
+        const ecki_module *module = &manifest->modules[m];
+        const reader r = { whole->container, module->name, err };
+        for (int32_t i = 0; i <= module->stage_count; i++) {
+            const bool bias = i == module->stage_count;
+            if (bias && !module->bias) continue;
+            bool *mark = &taken[ecki_container_find(r.container, bias ? module->bias
+                                                                      : module->stages[i].weight)];
+            if (*mark) ECK_TRY(bad(&r, "another place names one of its tensors too"));
+            *mark = true;
+        }
+    }
+done:
+    ecki_free(taken);
+    return status;
+}
+
 eck_status ecki_manifest_parse(ecki_manifest **out, const char *text, int64_t length,
                                const ecki_container *container, eck_error *err)
 {
@@ -325,6 +408,7 @@ eck_status ecki_manifest_parse(ecki_manifest **out, const char *text, int64_t le
     ECK_ALLOC(manifest->modules, (int64_t)json_object_size(modules));
     json_object_foreach(modules, name, object)
         ECK_TRY(module_read(&manifest->modules[manifest->module_count++], name, object, &r));
+    ECK_TRY(tensors_check(manifest, &r));
     *out = manifest;
     manifest = NULL;
 done:

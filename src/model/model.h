@@ -98,6 +98,9 @@ eck_status ecki_module_outline(ecki_module *module, const eck_model *model, cons
                                const eck_point *point, eck_error *err);
 void ecki_module_clear(ecki_module *module);
 
+/** The dense layer a module stands for, without weights. */
+eck_stage ecki_module_dense(const ecki_module *module);
+
 /* ---- content.c: fingerprints ------------------------------------------------------------------------------------ */
 
 /** SHA-256 of each file of the model and of each tensor, in one pass; and of all files together. */

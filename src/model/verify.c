@@ -13,7 +13,8 @@
 
 enum { CHUNK = 1 << 20 };
 
-/** checks[0..factored) are the factored layers, in the manifest's order; then one for every tensor of the source. */
+/** checks[0..factored) are the factored layers, in the manifest's order; then one for every tensor of the source; then
+ *  what the output should not hold. */
 typedef struct verifying {
     const eck_model *before, *after;
     const eck_context *context;
@@ -60,6 +61,9 @@ done:
     return status;
 }
 
+/** A certificate may be wider than the figure it stands beside, but none of ours is twice as wide. */
+static const double widest = 2;
+
 /** The residual of one layer against what the manifest says of it. */
 static eck_status certify_layer(verifying *job, int64_t check, int64_t original, eck_error *err)
 {
@@ -71,14 +75,22 @@ static eck_status certify_layer(verifying *job, int64_t check, int64_t original,
         &job->after->manifest->modules[job->after->layers[job->layers[check]].module];
 
     ECK_TRY(eck_model_layer_operator(&w, job->before, original, err));
-    ECK_TRY(eck_model_layer_operator(&product, job->after, job->layers[check], err));
+    status = eck_model_layer_operator(&product, job->after, job->layers[check], err);
+    if (status == ECK_E_NONFINITE) {
+        job->checks[check].error = INFINITY;
+        status = fail(job, check, ecki_strdup("its factors hold NaN or infinity"), err);
+        goto done;
+    }
+    ECK_TRY(status);
     ECK_TRY(eck_certify(&c, w, product, ECK_PROOF_RESIDUAL, 0, 0, &one, err));
     job->checks[check].error = c.error;
     job->checks[check].promised = module->error_high;
     // Both figures bound one number: the promise is broken only if even our lower bound lies above the one given.
-    if (!(c.error_low <= module->error_high))
+    if (!(c.error_low <= module->error_high && c.error_low <= widest * module->error))
         ECK_TRY(fail(job, check,
-                     ecki_format("error %.6g, promised %.6g", c.error, module->error_high), err));
+                     ecki_format("error %.6g, promised %.6g", c.error,
+                                 fmin(module->error, module->error_high)),
+                     err));
 done:
     eck_operator_free(product);
     eck_operator_free(w);
@@ -100,6 +112,33 @@ done:
     return status;
 }
 
+/** What the manifest says of the layer it replaces: what restoring and loading rely on. */
+static eck_status check_description(bool *fits_out, verifying *job, int64_t check, int64_t original,
+                                    const ecki_module *module, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const ecki_layer *layer = original >= 0 ? &job->before->layers[original] : NULL;
+    const eck_tensor *dense = layer ? &job->before->tensors[layer->view.weight] : NULL;
+
+    *fits_out =
+        dense && dense->ndim == module->ndim &&
+        memcmp(dense->shape, module->shape, (size_t)dense->ndim * sizeof *dense->shape) == 0;
+    if (!*fits_out)
+        ECK_TRY(fail(job, check, ecki_strdup("the source has no such layer"), err));
+    else if (strcmp(ecki_layer_kind(&layer->view), module->kind) != 0)
+        ECK_TRY(fail(
+            job, check,
+            ecki_format("kind %s, the source's is %s", module->kind, ecki_layer_kind(&layer->view)),
+            err));
+    else if (dense->dtype != module->dtype)
+        ECK_TRY(fail(job, check,
+                     ecki_format("type %s, the source's is %s", eck_dtype_name(module->dtype),
+                                 eck_dtype_name(dense->dtype)),
+                     err));
+done:
+    return status;
+}
+
 static eck_status check_layer(void *self, int64_t check, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -107,15 +146,11 @@ static eck_status check_layer(void *self, int64_t check, eck_error *err)
     const ecki_layer *made = &job->after->layers[job->layers[check]];
     const ecki_module *module = &job->after->manifest->modules[made->module];
     const int64_t original = ecki_layer_find(job->before, made->name);
-    const eck_tensor *dense =
-        original >= 0 ? &job->before->tensors[job->before->layers[original].view.weight] : NULL;
+    bool fits = false;
 
     job->checks[check] = (eck_check){ made->name, true, true, 0, module->error_high, NULL };
-    if (!dense || dense->ndim != module->ndim ||
-        memcmp(dense->shape, module->shape, (size_t)dense->ndim * sizeof *dense->shape) != 0) {
-        ECK_TRY(fail(job, check, ecki_strdup("the source has no such layer"), err));
-        goto done;
-    }
+    ECK_TRY(check_description(&fits, job, check, original, module, err));
+    if (!fits) goto done;
     job->replaced[job->before->layers[original].view.weight] = true;
     if (job->before->layers[original].view.bias >= 0)
         job->replaced[job->before->layers[original].view.bias] = true;
@@ -146,7 +181,20 @@ done:
     return status;
 }
 
-/** Tensors of the output that neither the source nor the manifest knows. */
+/** Marks the tensors of the output that its chains are made of. */
+static void chains_mark(bool *known, const eck_model *after)
+{
+    for (int64_t i = 0; i < after->layer_count; i++) {
+        const ecki_layer *l = &after->layers[i];
+        if (l->module < 0) continue;
+        const ecki_module *module = &after->manifest->modules[l->module];
+        for (int32_t s = 0; s < module->stage_count; s++)
+            known[ecki_container_find(after->container, module->stages[s].weight)] = true;
+        if (l->view.bias >= 0) known[l->view.bias] = true;
+    }
+}
+
+/** Tensors of the output that are neither copies nor factors, and what factors should have replaced. */
 static eck_status check_extra(verifying *job, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -154,22 +202,15 @@ static eck_status check_extra(verifying *job, eck_error *err)
     bool *known = NULL;
 
     ECK_ALLOC(known, after->entry_count);
-    for (int64_t i = 0; i < job->after->layer_count; i++) {
-        const ecki_layer *l = &job->after->layers[i];
-        if (l->module < 0) continue;
-        const ecki_module *module = &job->after->manifest->modules[l->module];
-        for (int32_t s = 0; s < module->stage_count; s++)
-            known[ecki_container_find(after, module->stages[s].weight)] = true;
-        if (l->view.bias >= 0) known[l->view.bias] = true;
-    }
+    chains_mark(known, job->after);
     for (int64_t i = 0; i < after->entry_count; i++) {
-        if (known[i] || ecki_container_find(job->before->container, after->entries[i].name) >= 0)
-            continue;
-        const int64_t check = job->factored + job->before->container->entry_count;
-        job->checks[check].name = after->entries[i].name;
-        ECK_TRY(fail(job, check, ecki_strdup("not in the source, and no factor of it"), err));
-        job->count = check + 1;
-        break;
+        const int64_t source = ecki_container_find(job->before->container, after->entries[i].name);
+        if (known[i] || (source >= 0 && !job->replaced[source])) continue;
+        job->checks[job->count].name = after->entries[i].name;
+        ECK_TRY(fail(job, job->count++,
+                     ecki_strdup(source >= 0 ? "its factors are there too"
+                                             : "not in the source, and no factor of it"),
+                     err));
     }
 done:
     ecki_free(known);
@@ -187,8 +228,9 @@ static eck_status verifying_init(verifying *job, eck_error *err)
     for (int64_t i = 0; i < job->after->layer_count; i++)
         if (job->after->layers[i].module >= 0) job->layers[job->factored++] = i;
     job->count = job->factored + tensors;
-    ECK_ALLOC(job->checks, job->count + 1);
-    ECK_ALLOC(job->reasons, job->count + 1);
+    const int64_t room = job->count + job->after->container->entry_count;
+    ECK_ALLOC(job->checks, room);
+    ECK_ALLOC(job->reasons, room);
     ECK_ALLOC(job->replaced, tensors);
 done:
     return status;
@@ -196,8 +238,7 @@ done:
 
 static void verifying_clear(verifying *job)
 {
-    for (int64_t i = 0; job->reasons && i <= job->factored + job->before->container->entry_count;
-         i++)
+    for (int64_t i = 0; job->reasons && i < job->count; i++)
         ecki_free(job->reasons[i]);
     ecki_free(job->reasons);
     ecki_free(job->checks);

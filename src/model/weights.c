@@ -250,6 +250,7 @@ static eck_status chain_operator(eck_operator **out, const eck_model *model, int
     ECK_TRY(eck_operator_create(out, eck_operator_get_info(owned->product), &methods, owned, err));
     owned = NULL;
 done:
+    if (status != ECK_OK) ecki_error_where(err, status, model->path, model->layers[layer].name);
     owned_chain_free(owned);
     return status;
 }
