@@ -360,7 +360,7 @@ static eck_status check_places(header_reader *reader)
     eck_error *err = reader->scan.err;
     const char *file = reader->scan.file;
     const int64_t count = reader->container->entry_count - reader->first_entry;
-    ecki_entry *entries = reader->container->entries + reader->first_entry;
+    ecki_entry *entries = count > 0 ? &reader->container->entries[reader->first_entry] : NULL;
     int64_t end = reader->data;
     char shown[200];
 

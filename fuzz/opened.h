@@ -1,0 +1,23 @@
+/**
+ * What all targets have in common: bytes as a file held in memory, opened by one reader.
+ */
+#ifndef OPENED_H
+#define OPENED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/container.h"
+
+/**
+ * Opens the bytes as a file called `name`, reads every tensor, closes. Aborts if what is always true is not: an error
+ * has words; tensors lie in what is held and are found by name; memory is bounded by `ratio` bytes for each of the file
+ * and 2 MiB, and is all given back.
+ */
+void open_bytes(const ecki_reader *reader, const char *name, const uint8_t *bytes, size_t count,
+                int64_t ratio);
+
+/** What libFuzzer and the replay call. */
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
+
+#endif
