@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
+#include "base/text.h"
+#include "format/input.h"
 
 enum { DEPTH_MAX = 3 };
 static const int64_t file_limit = INT64_C(256) << 20;
@@ -70,10 +72,22 @@ void ecki_carried_clear(ecki_carried *carried)
     memset(carried, 0, sizeof *carried);
 }
 
+/** True for what is no ordinary file of text size, or could not be given its name again. */
 static bool keeps_nothing(const char *name, const struct stat *file)
 {
-    return name[0] == '.' || is_weight_file(name) || !S_ISREG(file->st_mode) ||
+    return !ecki_component_valid(name) || is_weight_file(name) || !S_ISREG(file->st_mode) ||
            file->st_size > file_limit;
+}
+
+/** What a path leads to. A link may lead to a file of the directory `root` or of its cache; what it leads to
+ *  elsewhere, and every folder behind a link, counts as no file at all, since the directory may come from anybody. */
+static eck_status look_at(struct stat *out, const char *path, const char *root, eck_error *err)
+{
+    if (lstat(path, out) != 0) return ecki_error_system(err, errno, "cannot look at", path);
+    if (!S_ISLNK(out->st_mode)) return ECK_OK;
+    if (stat(path, out) != 0) return ecki_error_system(err, errno, "cannot look at", path);
+    if (!S_ISREG(out->st_mode) || !ecki_place_contained(path, root)) out->st_mode = S_IFLNK;
+    return ECK_OK;
 }
 
 static eck_status walk(ecki_carried *out, const char *root, const char *prefix, int depth,
@@ -111,9 +125,8 @@ static eck_status visit(ecki_carried *out, const char *root, const char *prefix,
 
     ECK_HAVE(relative);
     ECK_HAVE(path);
-    if (stat(path, &file) != 0) {
-        status = ecki_error_system(err, errno, "cannot look at", path);
-    } else if (S_ISDIR(file.st_mode) && name[0] != '.') {
+    ECK_TRY(look_at(&file, path, root, err));
+    if (S_ISDIR(file.st_mode) && ecki_component_valid(name)) {
         status = visit_folder(out, root, relative, depth, err);
     } else if (S_ISDIR(file.st_mode)) {
         status = append(&out->left_out, &out->left_out_count, ecki_format("%s/", relative), err);
@@ -128,29 +141,44 @@ done:
     return status;
 }
 
+/** Order of names, whatever the locale. */
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/** The names in a directory, sorted. */
+static eck_status list_names(char ***names, int64_t *count, const char *path, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    DIR *list = opendir(path);
+
+    if (!list) return ecki_error_system(err, errno, "cannot list the directory", path);
+    for (const struct dirent *entry; (entry = readdir(list));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        ECK_TRY(append(names, count, ecki_strdup(entry->d_name), err));
+    }
+    if (*count > 0) qsort(*names, (size_t)*count, sizeof **names, compare_names);
+done:
+    closedir(list);
+    return status;
+}
+
 static eck_status walk(ecki_carried *out, const char *root, const char *prefix, int depth,
                        eck_error *err)
 {
     eck_status status = ECK_OK;
-    struct dirent **list = NULL;
-    char *path = ecki_format("%s/%s", root, prefix);
-    int count = 0;
+    char *path = ecki_format("%s/%s", root, prefix), **names = NULL;
+    int64_t count = 0;
 
     ECK_HAVE(path);
-    count = scandir(path, &list, NULL, alphasort);
-    if (count < 0) {
-        count = 0;
-        ECK_TRY(ecki_error_system(err, errno, "cannot list the directory", path));
-    }
-    for (int i = 0; i < count; i++) {
-        const char *name = list[i]->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
-        ECK_TRY(visit(out, root, prefix, name, depth, err));
-    }
+    ECK_TRY(list_names(&names, &count, path, err));
+    for (int64_t i = 0; i < count; i++)
+        ECK_TRY(visit(out, root, prefix, names[i], depth, err));
 done:
-    for (int i = 0; i < count; i++)
-        free(list[i]); // scandir's own allocations
-    free(list);
+    for (int64_t i = 0; i < count; i++)
+        ecki_free(names[i]);
+    ecki_free(names);
     ecki_free(path);
     return status;
 }

@@ -1,6 +1,7 @@
 /**
  * What of a model's directory goes with its weights into an output: configuration, tokenizer and text files. Other
- * weight files, hidden files and folders with weights in them stay behind, and are listed.
+ * weight files, hidden files, folders with weights in them and links that lead out of the directory stay behind, and are
+ * listed.
  */
 #ifndef ECKI_CARRIED_H
 #define ECKI_CARRIED_H

@@ -220,6 +220,8 @@ static eck_status open_file(ecki_container *container, eck_error *err)
                            .bytes = t.count * (int64_t)sizeof(double) };
     ecki_free(file->memory);
     file->memory = t.numbers;
+    if (file->descriptor < 0)
+        file->size = entry->bytes; // of what is held, now that the text is gone
     t.numbers = NULL;
 done:
     ecki_free(text);

@@ -166,16 +166,26 @@ static bool is_contained(int file, int directory)
     return lies_in(place, blobs);
 }
 
-/** True if `path` is a symbolic link that leads out of its directory. */
+bool ecki_place_contained(const char *path, const char *directory)
+{
+    const int place = open(path, O_PATH | O_CLOEXEC);
+    const int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const bool contained = place >= 0 && root >= 0 && is_contained(place, root);
+    if (place >= 0) close(place);
+    if (root >= 0) close(root);
+    return contained;
+}
+
+/** True if the open file was reached by a symbolic link that leads out of the directory. */
 static bool leads_out(const ecki_file *file, const char *directory)
 {
     struct stat info;
     if (lstat(file->path, &info) == 0 && !S_ISLNK(info.st_mode) &&
         (int64_t)info.st_ino == file->inode && (int64_t)info.st_dev == file->device)
         return false;
-    const int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool contained = descriptor >= 0 && is_contained(file->descriptor, descriptor);
-    if (descriptor >= 0) close(descriptor);
+    const int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const bool contained = root >= 0 && is_contained(file->descriptor, root);
+    if (root >= 0) close(root);
     return !contained;
 }
 

@@ -64,6 +64,9 @@ eck_status ecki_input_drain(char **out, int64_t *length_out, int descriptor, con
 eck_status ecki_input_check_pointer(const char *head, int64_t length, const char *name,
                                     eck_error *err);
 
+/** True if what `path` leads to lies in the directory, or in the blobs of the cache whose snapshot it is. */
+bool ecki_place_contained(const char *path, const char *directory);
+
 /** Where an open descriptor really lies, without links; false if the system will not say. */
 bool ecki_real_place(char out[PATH_MAX], int descriptor);
 
