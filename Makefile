@@ -5,6 +5,7 @@
 #   make test-long   what takes long: large cases, mutants, the memory promise
 #   make bench       eckart beside its peers (QUICK=1: small sizes only); results land in bench/results/
 #   make results     writes docs/results.md from bench/results/
+#   make wheel       dist/eckart-*.whl: the Python package with the library and all it needs
 #   make install     PREFIX=/usr/local DESTDIR=
 #   make asan tsan   the C tests under sanitizers; make fuzz: FUZZ_SECONDS=60 per target
 #   make format      clang-format over every C file
@@ -16,7 +17,7 @@ QUICK ?=
 PYTHON = .eckart/venv/bin/python
 
 .DEFAULT_GOAL := build
-.PHONY: demo test test-long build bench results install uninstall clean format fuzz asan tsan
+.PHONY: demo test test-long build bench results wheel install uninstall clean format fuzz asan tsan
 
 build:
 	@scripts/install-deps build
@@ -58,6 +59,11 @@ bench: build
 results:
 	@scripts/install-deps test
 	@python3 scripts/results
+
+wheel: build
+	@scripts/install-deps test
+	@scripts/python-env
+	@scripts/wheel
 
 install: build
 	@meson configure build --prefix "$(PREFIX)"

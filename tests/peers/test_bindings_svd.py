@@ -1,8 +1,8 @@
 """`eckart.svd`, `svdvals` and `eigh` against NumPy, in every layout and type, to the accuracy the engine states.
 
 Stated (eckart/svd.h): |s_i - sigma_i| <= 1 eps(F32) s_1 for storage of at most 32 bits; LAPACK's for F64, here
-p(m,n) eps s_1 with p = 10 max(m,n), twice: ours and NumPy's. Stored factors cost 0.6 unit roundoffs of their type beside
-the tail, hypot(tail, floor), with a floor of 1e-7, 4e-4 and 3e-3 for F32, F16 and BF16.
+p(m,n) eps s_1 with p = 10 max(m,n), twice: ours and NumPy's. Stored factors cost 0.6 unit roundoffs of their type
+beside the tail, hypot(tail, floor), with a floor of 1e-7, 4e-4 and 3e-3 for F32, F16 and BF16.
 """
 
 import eckart
@@ -129,7 +129,8 @@ def test_torch_in_torch_out(dtype):
     wide = torch.zeros(42, 66, dtype=tensor.dtype)
     wide[::2, ::2] = tensor
     by_numpy = eckart.svd(matrix, 4)
-    for given in (tensor, tensor.t().contiguous().t(), wide[::2, ::2], tensor.clone().requires_grad_(), torch.nn.Parameter(tensor)):
+    learned = torch.nn.Parameter(tensor)
+    for given in (tensor, tensor.t().contiguous().t(), wide[::2, ::2], tensor.clone().requires_grad_(), learned):
         found = eckart.svd(given, 4)
         assert all(isinstance(part, torch.Tensor) and not part.requires_grad for part in found)
         for ours, theirs in zip(found, by_numpy, strict=True):

@@ -1,0 +1,30 @@
+"""The examples in the docstrings of the bindings run and give what they say."""
+
+import doctest
+import importlib
+
+import eckart
+import pytest
+from bindings_example_files import write_model
+
+
+@pytest.mark.parametrize(("module", "least"), [("linalg", 9), ("compression", 7), ("sklearn", 4)])
+def test_docstrings(module, least, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ECKART_CACHE", str(tmp_path))
+    write_model("MODEL.safetensors")
+    found = importlib.import_module(f"eckart.{module}")
+    tests = doctest.DocTestFinder(exclude_empty=True).find(found, globs={"eckart": eckart})
+    # In the order of the file: later examples go on from earlier ones.
+    runner = doctest.DocTestRunner()
+    for test in sorted(tests, key=lambda test: test.lineno or 0):
+        runner.run(test, clear_globs=False)
+    assert runner.failures == 0 and runner.tries >= least
+
+
+def test_everything_public_has_a_docstring():
+    bare = [name for name in eckart.__all__ if name != "__version__" and not getattr(eckart, name).__doc__]
+    assert bare == []
+    assert set(eckart.__all__) <= set(dir(eckart))
+    with pytest.raises(AttributeError, match="nothing_here"):
+        _ = eckart.nothing_here

@@ -1,0 +1,148 @@
+"""`eckart.plan`, `compress`, `verify`, `restore` beside the command, from files to files."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import eckart
+import eckart.torch
+import numpy as np
+import pytest
+from bindings_example_files import write_model
+from eckart_command import eckart_command
+from factored_files import ROOT
+from safetensors.numpy import load_file, save_file
+
+
+@pytest.fixture
+def tensors(tmp_path, monkeypatch):
+    """MODEL.safetensors in the current directory, and a cache there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ECKART_CACHE", str(tmp_path / "cache"))
+    return write_model("MODEL.safetensors")
+
+
+@pytest.mark.parametrize("budget", [
+    {"keep": 0.6}, {"size": 0.7}, {"size": 60000}, {"rank": 16}, {"energy": 0.95}, {"error": 0.3},
+    {"keep": 0.7, "error": 0.5, "rank_multiple": 8},
+])
+def test_plans_are_those_of_the_command(tensors, tmp_path, budget):
+    plan = eckart.plan("MODEL.safetensors", **budget)
+    words = []
+    for name, value in budget.items():
+        words += [f"--{name.replace('_', '-')}", f"{100 * value:g}%" if isinstance(value, float) else value]
+    eckart_command(tmp_path, "plan", "MODEL.safetensors", *words, "-o", "plan.json")
+    assert json.loads(plan.text) == json.loads((tmp_path / "plan.json").read_text())
+    assert [choice.layer for choice in plan.choices] == ["a.dense", "b.dense"]
+    assert plan.parameters_after == sum(choice.parameters for choice in plan.choices)
+    assert plan.factored == sum(choice.method != "dense" for choice in plan.choices) > 0
+
+
+def test_selection(tensors):
+    plan = eckart.plan("MODEL.safetensors", rank=8, include="a.*")
+    assert [choice.layer for choice in plan.choices] == ["a.dense"]
+    plan = eckart.plan("MODEL.safetensors", rank=8, exclude=["a.*"], cache=False)
+    assert [choice.layer for choice in plan.choices] == ["b.dense"]
+    with pytest.raises(eckart.RangeError, match="nothing"):
+        eckart.plan("MODEL.safetensors", rank=8, include="nothing*")
+
+
+def test_compress_verify_restore(tensors, tmp_path):
+    outcome = eckart.compress("MODEL.safetensors", tmp_path / "OUT.safetensors", keep=0.6)
+    assert outcome.factored == 2 and outcome.verdict and outcome.plan.factored == 2
+    assert outcome.bytes_after < outcome.bytes_before == sum(value.nbytes for value in tensors.values())
+    verdict = eckart.verify("MODEL.safetensors", "OUT.safetensors")
+    assert verdict and verdict == outcome.verdict and [check.name for check in verdict.checks] == ["a.dense", "b.dense"]
+    restored = eckart.restore("OUT.safetensors", "DENSE.safetensors")
+    assert restored.factored == 2 and restored.verdict is None
+    dense = load_file("DENSE.safetensors")
+    assert np.array_equal(dense["a.dense.bias"], tensors["a.dense.bias"])
+    for check in verdict.checks:
+        before = tensors[f"{check.name}.weight"].astype(np.float64)
+        error = np.linalg.norm(dense[f"{check.name}.weight"] - before) / np.linalg.norm(before)
+        # Multiplied out, every number is rounded to float32 once more.
+        assert abs(error - check.error) <= 2.0**-24, check
+        assert error <= check.promised + 2.0**-24
+    eckart_command(tmp_path, "verify", "MODEL.safetensors", "OUT.safetensors")
+
+
+def test_a_plan_edited_as_text(tensors):
+    plan = eckart.plan("MODEL.safetensors", rank=16)
+    document = json.loads(plan.text)
+    document["layers"][1].update(ranks=[5])
+    plan.save("plan.json")
+    assert eckart.Plan.load("plan.json").text == plan.text
+    edited = eckart.Plan.parse(json.dumps(document))
+    assert [choice.ranks for choice in edited.choices] == [(16,), (5,)]
+    outcome = eckart.compress("MODEL.safetensors", "OUT.safetensors", edited)
+    assert outcome.plan is edited
+    assert eckart.Checkpoint.open("OUT.safetensors").manifest.modules["b.dense"].ranks == (5,)
+    with pytest.raises(eckart.FormatError):
+        eckart.Plan.parse(plan.text[:-20])
+    write_model("OTHER.safetensors", seed=2)
+    with pytest.raises(eckart.RangeError):
+        eckart.compress("OTHER.safetensors", "OUT2.safetensors", plan)
+
+
+def test_what_cannot_be_done_is_said(tensors):
+    eckart.compress("MODEL.safetensors", "OUT.safetensors", rank=4)
+    before = open("OUT.safetensors", "rb").read()
+    with pytest.raises(eckart.ExistsError):
+        eckart.compress("MODEL.safetensors", "OUT.safetensors", rank=8)
+    assert open("OUT.safetensors", "rb").read() == before
+    assert eckart.compress("MODEL.safetensors", "OUT.safetensors", rank=8, replace=True).verdict
+    eckart.compress("MODEL.safetensors", "NOT.safetensors", rank=8, dry_run=True)
+    assert not os.path.exists("NOT.safetensors")
+    with pytest.raises(eckart.FileError) as raised:
+        eckart.plan("NOT.safetensors", rank=4)
+    assert raised.value.file == "NOT.safetensors" and isinstance(raised.value, OSError)
+    with pytest.raises(eckart.RangeError, match="no budget"):
+        eckart.plan("MODEL.safetensors")
+    with pytest.raises(eckart.RangeError, match="a plan or a budget"):
+        eckart.compress("MODEL.safetensors", "X.safetensors", eckart.plan("MODEL.safetensors", rank=4), keep=0.5)
+    for wrong in ({"size": 1.5}, {"size": 0.0}, {"keep": 2.0}, {"error": -1.0}, {"rank": 4, "split": "middle"}):
+        with pytest.raises(eckart.RangeError):
+            eckart.plan("MODEL.safetensors", **wrong)
+    with pytest.raises(eckart.NothingError):
+        eckart.plan("MODEL.safetensors", error=1e-6)
+    with pytest.raises(eckart.RangeError, match="below what storing"):
+        eckart.plan("MODEL.safetensors", error=1e-9)
+    with pytest.raises(eckart.CancelledError):
+        eckart.plan("MODEL.safetensors", rank=4, cache=False, progress=lambda *told: False)
+
+
+def test_a_broken_promise_is_no_exception(tensors):
+    eckart.compress("MODEL.safetensors", "OUT.safetensors", rank=4)
+    tensors["b.dense.weight"][3] += 1
+    save_file(tensors, "CHANGED.safetensors")
+    verdict = eckart.verify("CHANGED.safetensors", "OUT.safetensors")
+    assert not verdict and not verdict.kept and verdict.failed == 1
+    broken = [check for check in verdict.checks if not check.kept]
+    assert [check.name for check in broken] == ["b.dense"] and broken[0].error > broken[0].promised
+
+
+def test_every_field_of_an_outcome_is_filled(tensors):
+    outcome = eckart.compress("MODEL.safetensors", "OUT.safetensors", rank=4, cache="here")
+    assert os.path.isdir("here")
+    assert {field.name for field in dataclasses.fields(outcome)} == set(vars(outcome))
+    assert outcome.path == "OUT.safetensors" and outcome.copied == 1 and outcome.peak_bytes > 0 and outcome.left_out == ()
+
+
+def test_ctrl_c_leaves_no_half_output(tmp_path):
+    random = np.random.default_rng(3)
+    save_file({f"l{i}.dense.weight": random.standard_normal((500, 500)).astype(np.float32) for i in range(30)},
+              tmp_path / "BIG.safetensors")
+    code = "import eckart\nprint('working', flush=True)\n" \
+           "eckart.compress('BIG.safetensors', 'OUT.safetensors', keep=0.5, cache=False)"
+    program = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+                               stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT / "python")})
+    assert program.stdout.readline() == "working\n"
+    time.sleep(0.3)
+    program.send_signal(signal.SIGINT)
+    _, errors = program.communicate(timeout=60)
+    assert program.returncode == -signal.SIGINT and "KeyboardInterrupt" in errors
+    assert not (tmp_path / "OUT.safetensors").exists()
