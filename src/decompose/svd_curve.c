@@ -61,7 +61,9 @@ static eck_point point_of(const eck_stage *dense, const eck_spectrum_info *spect
     eck_point point = { .method = ECK_METHOD_SVD, .rank_count = 1, .ranks = { rank } };
 
     // A matrix of zeros has factors of zeros, which every type holds.
-    if (spectrum->norm2 > 0.0) point.error = hypot(spectrum->tails[rank], eck_storage_floor(store));
+    // tails[0] is 1 unless the layer is zero; the squared norm itself may have left the range.
+    if (spectrum->tails[0] > 0.0)
+        point.error = hypot(spectrum->tails[rank], eck_storage_floor(store));
     point.damage = point.error * point.error;
     point.parameters = rank * parameters_per_rank(dense);
     point.bytes = point.parameters * (eck_dtype_bits(store) / 8);

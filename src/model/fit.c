@@ -17,10 +17,11 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/spectrum.h"
 #include "tensor/codec.h"
 
 /** Part of every key: raise it when an algorithm changes what it computes. */
-#define CACHE_VERSION "1"
+#define CACHE_VERSION "2"
 
 /* ---- keys ------------------------------------------------------------------------------------------------------- */
 
@@ -119,25 +120,32 @@ static bool values_recall(ecki_values *out, char **bytes, int64_t bytes_count, i
     return true;
 }
 
-/** tails[k] = sqrt(sum_{i>k} s_i^2 / sum s_i^2), from the small end; stable and effective rank. */
-static void spectrum_measures(eck_spectrum_info *info, double *tails)
+/** Values, tails and measures from n singular values alone, scaled by a power of two so that no square leaves the range. */
+static eck_status values_describe(ecki_values *out, const double *s, int64_t rows, int64_t cols,
+                                  eck_error *err)
 {
-    const double *s = info->values;
-    const int64_t count = info->count;
-    double sum2 = 0, sum = 0, entropy = 0;
+    eck_status status = ECK_OK;
+    eck_spectrum *spectrum = NULL;
+    double *scaled = NULL, norm2 = 0;
+    const int64_t n = ecki_min(rows, cols);
+    int exponent = 0;
 
-    for (int64_t k = count; k >= 0; k--) {
-        tails[k] = sum2;
-        if (k > 0) sum2 += s[k - 1] * s[k - 1];
+    ECK_ALLOC_RAW(scaled, n);
+    ECK_TRY(ecki_spectrum_new(&spectrum, rows, cols, false, err));
+    if (n > 0 && s[0] > 0) frexp(s[0], &exponent);
+    // 2^1023 is the largest power there is; subnormal values stay small, and squares of those vanish beside the rest.
+    spectrum->scale = ldexp(1, exponent < -1023 ? 1023 : -exponent);
+    spectrum->storage = ECK_DTYPE_F64;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        scaled[i] = s[i] * spectrum->scale;
+        norm2 += scaled[i] * scaled[i];
     }
-    for (int64_t k = 0; k <= count; k++)
-        tails[k] = sum2 > 0 ? sqrt(tails[k] / sum2) : 0;
-    for (int64_t i = 0; i < count; i++)
-        sum += s[i];
-    for (int64_t i = 0; i < count && s[i] > 0; i++)
-        entropy -= s[i] / sum * log(s[i] / sum);
-    info->stable_rank = count > 0 && s[0] > 0 ? sum2 / (s[0] * s[0]) : 0;
-    info->effective_rank = sum > 0 ? exp(entropy) : 0;
+    ecki_spectrum_describe(spectrum, scaled, norm2);
+    ECK_TRY(values_copy(out, eck_spectrum_get_info(spectrum), err));
+done:
+    ecki_free(scaled);
+    eck_spectrum_free(spectrum);
+    return status;
 }
 
 /** F64 storage has no reduction to keep: its values come from the lane for F64. */
@@ -147,25 +155,12 @@ static eck_status values_of_f64(ecki_values *out, const eck_operator *w, const e
     eck_status status = ECK_OK;
     eck_svd_options options = ECK_SVD_OPTIONS_INIT;
     eck_svd *svd = NULL;
-    eck_spectrum_info info = { 0 };
-    double *tails = NULL;
 
     options.rule = ECK_RULE_THIN;
     options.want = ECK_WANT_VALUES;
     ECK_TRY(eck_svd_compute(&svd, w, &options, context, err));
-    info.rows = svd->rows;
-    info.cols = svd->cols;
-    info.count = ecki_min(svd->rows, svd->cols);
-    info.values = svd->s->data;
-    info.norm2 = svd->certificate.norm2;
-    info.numerical_rank = svd->numerical_rank;
-    info.tolerance = svd->tolerance;
-    ECK_ALLOC(tails, info.count + 1);
-    info.tails = tails;
-    spectrum_measures(&info, tails);
-    ECK_TRY(values_copy(out, &info, err));
+    ECK_TRY(values_describe(out, svd->s->data, svd->rows, svd->cols, err));
 done:
-    ecki_free(tails);
     eck_svd_free(svd);
     return status;
 }
