@@ -96,18 +96,26 @@ typedef struct eck_fit_options {
     eck_proof proof; /**< RESIDUAL, or BOUND */
 } eck_fit_options;
 
+/** What is to be factored; all borrowed. */
+typedef struct eck_weight {
+    const eck_operator *w; /**< [out, in/groups * kernel] */
+    const eck_spectrum *spectrum; /**< of w, or NULL: computed */
+    const eck_stage *dense; /**< the layer it is the weight of */
+} eck_weight;
+
 /**
  * Factors of one point, rounded to their storage type, with the certificate of the rounded chain.
+ *
  * out              owned by the caller, eck_chain_clear()
  * certificate_out  error as stored
- * w                [out, in/groups * kernel]
- * spectrum         of w, or NULL: computed
- * Errors           ECK_E_RANGE the point does not fit the layer, or a factor leaves the range of its type;
- *                  ECK_E_SHAPE w is not the layer's matrix; ECK_E_UNSUPPORTED a layer that has no such chain
+ * Cost             of the vectors of the point's rank, one product and one residual; of the
+ *                  spectrum too where none is given
+ * Errors           ECK_E_RANGE the point does not fit the layer, or a factor leaves the range of
+ *                  its type; ECK_E_UNSUPPORTED a grouped or transposed convolution; those of the
+ *                  SVD
  */
 ECK_API eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out,
-                                 const eck_operator *w, const eck_spectrum *spectrum,
-                                 const eck_stage *dense, const eck_point *point,
+                                 const eck_weight *weight, const eck_point *point,
                                  const eck_fit_options *options, const eck_context *context,
                                  eck_error *err);
 

@@ -57,13 +57,16 @@ typedef struct eck_layer {
 ECK_API eck_status eck_model_open(eck_model **out, const char *path, eck_error *err);
 ECK_API void eck_model_close(eck_model *model);
 
+/** As given to eck_model_open(); borrowed. */
 ECK_API const char *eck_model_path(const eck_model *model);
+/** Tensors of all files together. */
 ECK_API int64_t eck_model_tensor_count(const eck_model *model);
-ECK_API const eck_tensor *eck_model_tensor(const eck_model *model,
-                                           int64_t index); /**< NULL past the end */
+/** Tensor by index, borrowed; NULL past the end. */
+ECK_API const eck_tensor *eck_model_tensor(const eck_model *model, int64_t index);
+/** Layers: every weight of two and more dimensions, factored ones once. */
 ECK_API int64_t eck_model_layer_count(const eck_model *model);
-ECK_API const eck_layer *eck_model_layer(const eck_model *model,
-                                         int64_t index); /**< NULL past the end */
+/** Layer by index, borrowed; NULL past the end. */
+ECK_API const eck_layer *eck_model_layer(const eck_model *model, int64_t index);
 
 /** Remarks made while opening (trailing bytes, unmapped tensors, ...), one line each; NULL past the end. */
 ECK_API const char *eck_model_warning(const eck_model *model, int64_t index);
@@ -141,11 +144,23 @@ typedef struct eck_layer_analysis {
     bool cached;
 } eck_layer_analysis;
 
+/**
+ * Spectra of the selected layers, side by side, each by one thread: results do not depend on how
+ * many there are.
+ *
+ * out      owned by the caller, eck_analysis_free()
+ * options  NULL = defaults: no cache, each layer's own type
+ * Cost     that of eck_spectrum_create() for every layer the cache does not hold
+ * Errors   ECK_E_NONFINITE a weight holds NaN or infinity, with its tensor and index; ECK_E_IO;
+ *          ECK_E_CANCELLED; ECK_E_NOMEM
+ */
 ECK_API eck_status eck_model_analyze(eck_analysis **out, const eck_model *model,
                                      const eck_store_options *options, const eck_context *context,
                                      eck_error *err);
 ECK_API void eck_analysis_free(eck_analysis *analysis);
+/** Layers analyzed. */
 ECK_API int64_t eck_analysis_count(const eck_analysis *analysis);
+/** By index, in the order of the model; borrowed; NULL past the end. */
 ECK_API const eck_layer_analysis *eck_analysis_layer(const eck_analysis *analysis, int64_t index);
 
 /** Every limit given must hold; the least total error that fits is chosen. */

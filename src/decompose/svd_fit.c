@@ -221,19 +221,18 @@ done:
     return status;
 }
 
-eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out, const eck_operator *w,
-                         const eck_spectrum *spectrum, const eck_stage *dense,
+eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out, const eck_weight *weight,
                          const eck_point *point, const eck_fit_options *options,
                          const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const struct fit fit = { w, dense, options, context };
+    const struct fit fit = { weight->w, weight->dense, options, context };
     eck_chain chain = { NULL, 0 };
     eck_certificate computed = { 0 }, certificate = { 0 };
 
-    ECK_TRY(eck_chain_outline(&chain, dense, point, err));
+    ECK_TRY(eck_chain_outline(&chain, weight->dense, point, err));
     ECK_TRY(check_point(&fit, point, err));
-    ECK_TRY(make_chain(&chain, &computed, &fit, spectrum, point->ranks[0], err));
+    ECK_TRY(make_chain(&chain, &computed, &fit, weight->spectrum, point->ranks[0], err));
     ECK_TRY(certify(&certificate, &fit, &chain, &computed, err));
     *certificate_out = certificate;
     *out = chain;

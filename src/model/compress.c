@@ -132,17 +132,15 @@ static eck_status add_stages(compressing *job, int64_t index, eck_error *err)
     eck_status status = ECK_OK;
     const ecki_module *module = &job->manifest->modules[index];
     const eck_layer *layer = &job->model->layers[job->jobs[index].layer].view;
-    int64_t shape[ECK_DIMS_MAX];
 
     job->jobs[index].first_item = job->items.count;
     for (int32_t i = 0; i < module->stage_count; i++) {
-        const int32_t ndim = eck_stage_shape(&module->stages[i].stage, shape);
-        ECK_TRY(ecki_items_add(&job->items, job->model, module->stages[i].weight, -1,
-                               store_of(job, layer), ndim, shape, err));
+        ecki_tensor_spec spec = { module->stages[i].weight, store_of(job, layer), 0, { 0 } };
+        spec.ndim = eck_stage_shape(&module->stages[i].stage, spec.shape);
+        ECK_TRY(ecki_items_add(&job->items, job->model, &spec, -1, err));
     }
     if (module->bias)
-        ECK_TRY(ecki_items_add(&job->items, job->model, module->bias, layer->bias, ECK_DTYPE_NONE,
-                               0, NULL, err));
+        ECK_TRY(ecki_items_copy(&job->items, job->model, module->bias, layer->bias, err));
 done:
     return status;
 }
@@ -164,8 +162,7 @@ static eck_status items_find(compressing *job, eck_error *err)
         if (owner[i] > 0)
             ECK_TRY(add_stages(job, owner[i] - 1, err));
         else if (owner[i] == 0)
-            ECK_TRY(ecki_items_add(&job->items, job->model, job->model->tensors[i].name, i,
-                                   ECK_DTYPE_NONE, 0, NULL, err));
+            ECK_TRY(ecki_items_copy(&job->items, job->model, job->model->tensors[i].name, i, err));
     }
     ECK_TRY(ecki_items_finish(
         &job->items, job->model->container->directory ? job->options->shard_bytes : INT64_MAX,

@@ -247,12 +247,19 @@ done:
     return status;
 }
 
+/** What a cache gave. */
+typedef struct blob {
+    const char *bytes;
+    int64_t count;
+} blob;
+
 /** The chain of a blob, shaped by its outline; *out stays empty when the blob does not fit. */
-static eck_status chain_recall(eck_chain *out, eck_certificate *certificate, const char *bytes,
-                               int64_t count, const eck_stage *dense, const eck_point *point,
-                               eck_dtype store, eck_error *err)
+static eck_status chain_recall(eck_chain *out, eck_certificate *certificate, const blob *found,
+                               const eck_stage *dense, const eck_point *point, eck_dtype store,
+                               eck_error *err)
 {
     eck_status status = ECK_OK;
+    const char *bytes = found->bytes;
     eck_chain chain = { NULL, 0 };
     int64_t shape[ECK_DIMS_MAX], need = sizeof *certificate;
     const int64_t size = eck_dtype_bits(store) / 8;
@@ -260,7 +267,7 @@ static eck_status chain_recall(eck_chain *out, eck_certificate *certificate, con
     ECK_TRY(eck_chain_outline(&chain, dense, point, err));
     for (int32_t i = 0; i < chain.count; i++)
         need += eck_stage_parameters(&chain.stages[i]) * size;
-    if (need != count) goto done;
+    if (need != found->count) goto done;
     memcpy(certificate, bytes, sizeof *certificate);
     bytes += sizeof *certificate;
     for (int32_t i = 0; i < chain.count; i++) {
@@ -313,9 +320,8 @@ static eck_status factors_fit(eck_chain *out, eck_certificate *certificate_out,
 
     ECK_TRY(eck_model_layer_operator(&w, work->model, work->layer, err));
     ECK_TRY(spectrum_obtain(&spectrum, work, w, err));
-    ECK_TRY(eck_chain_fit(out, certificate_out, w, spectrum,
-                          &work->model->layers[work->layer].view.dense, point, options,
-                          &work->context, err));
+    const eck_weight weight = { w, spectrum, &work->model->layers[work->layer].view.dense };
+    ECK_TRY(eck_chain_fit(out, certificate_out, &weight, point, options, &work->context, err));
 done:
     eck_spectrum_free(spectrum);
     eck_operator_free(w);
@@ -338,8 +344,8 @@ eck_status ecki_factors_compute(eck_chain *out, eck_certificate *certificate_out
     ECK_TRY(key_of(key, work, what, err));
     ECK_TRY(ecki_cache_get(&bytes, &count, work->cache, "factors", key, err));
     if (bytes)
-        ECK_TRY(
-            chain_recall(out, certificate_out, bytes, count, dense, point, options->store, err));
+        ECK_TRY(chain_recall(out, certificate_out, &(blob){ bytes, count }, dense, point,
+                             options->store, err));
     if (out->stages) goto done;
     ecki_free(bytes);
     bytes = NULL;

@@ -15,36 +15,67 @@ enum { CHUNK = 1 << 20 };
 
 /* ---- items ------------------------------------------------------------------------------------------------------ */
 
-eck_status ecki_items_add(ecki_items *items, const eck_model *model, const char *name,
-                          int64_t entry, eck_dtype dtype, int32_t ndim, const int64_t *shape,
-                          eck_error *err)
+/** Room for one more. */
+static eck_status items_grow(ecki_items *items, eck_error *err)
+{
+    const int64_t room = items->room ? 2 * items->room : 64;
+    ecki_item *list = NULL;
+
+    if (items->count < items->room) return ECK_OK;
+    list = ecki_realloc(items->list, room, sizeof *list);
+    if (!list) return ecki_error_memory(err, ecki_bytes_of(room, sizeof *list));
+    items->list = list;
+    items->room = room;
+    return ECK_OK;
+}
+
+/** Type, shape and size of an item that is no copy. */
+static eck_status item_lay_out(ecki_item *item, const ecki_tensor_spec *spec, eck_error *err)
 {
     eck_status status = ECK_OK;
 
-    if (items->count == items->room) {
-        const int64_t room = items->room ? 2 * items->room : 64;
-        ecki_item *list = ecki_realloc(items->list, room, sizeof *list);
-        ECK_HAVE(list);
-        items->list = list;
-        items->room = room;
+    item->dtype = spec->dtype;
+    item->ndim = spec->ndim;
+    item->bytes = eck_dtype_bits(spec->dtype) / 8;
+    for (int32_t i = 0; i < spec->ndim; i++) {
+        item->shape[i] = spec->shape[i];
+        ECK_REQUIRE(ecki_mul(item->bytes, spec->shape[i], &item->bytes), ECK_E_SHAPE, -1,
+                    "tensor '%s' is too large", spec->name);
     }
-    ecki_item *item = &items->list[items->count];
-    memset(item, 0, sizeof *item);
-    item->entry = entry;
-    item->dtype = entry >= 0 ? model->tensors[entry].dtype : dtype;
-    item->ndim = entry >= 0 ? model->tensors[entry].ndim : ndim;
-    memcpy(item->shape, entry >= 0 ? model->tensors[entry].shape : shape,
-           (size_t)item->ndim * sizeof *shape);
-    item->bytes = entry >= 0 ? model->tensors[entry].bytes : eck_dtype_bits(dtype) / 8;
-    for (int32_t i = 0; entry < 0 && i < ndim; i++)
-        ECK_REQUIRE(ecki_mul(item->bytes, shape[i], &item->bytes), ECK_E_SHAPE, -1,
-                    "tensor '%s' is too large", name);
-    item->name = ecki_strdup(name);
-    ECK_HAVE(item->name);
-    items->bytes += item->bytes;
-    items->count++;
 done:
     return status;
+}
+
+eck_status ecki_items_add(ecki_items *items, const eck_model *model, const ecki_tensor_spec *spec,
+                          int64_t entry, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_item item = { .entry = entry };
+
+    ECK_TRY(items_grow(items, err));
+    if (entry >= 0) {
+        const eck_tensor *source = &model->tensors[entry];
+        item.dtype = source->dtype;
+        item.ndim = source->ndim;
+        item.bytes = source->bytes;
+        memcpy(item.shape, source->shape, sizeof item.shape);
+    } else {
+        ECK_TRY(item_lay_out(&item, spec, err));
+    }
+    item.name = ecki_strdup(spec->name);
+    ECK_HAVE(item.name);
+    items->list[items->count++] = item;
+    items->bytes += item.bytes;
+done:
+    return status;
+}
+
+/** A copy of a tensor of the source, under a name. */
+eck_status ecki_items_copy(ecki_items *items, const eck_model *model, const char *name,
+                           int64_t entry, eck_error *err)
+{
+    const ecki_tensor_spec spec = { .name = name };
+    return ecki_items_add(items, model, &spec, entry, err);
 }
 
 static int by_name(const void *a, const void *b)

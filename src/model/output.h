@@ -28,10 +28,14 @@ typedef struct ecki_items {
     int32_t shards;
 } ecki_items;
 
-/** entry >= 0: dtype and shape are the source's. name is copied. */
-eck_status ecki_items_add(ecki_items *items, const eck_model *model, const char *name,
-                          int64_t entry, eck_dtype dtype, int32_t ndim, const int64_t *shape,
-                          eck_error *err);
+/** Adds a tensor. entry >= 0: a copy of that tensor of the source, whose type and shape it has; only
+ *  spec->name counts then. The name is copied. */
+eck_status ecki_items_add(ecki_items *items, const eck_model *model, const ecki_tensor_spec *spec,
+                          int64_t entry, eck_error *err);
+
+/** Adds a copy of tensor `entry` of the source under another name or its own. */
+eck_status ecki_items_copy(ecki_items *items, const eck_model *model, const char *name,
+                           int64_t entry, eck_error *err);
 
 /** Names are unique, and every item gets its file: in order, at most shard_bytes each. */
 eck_status ecki_items_finish(ecki_items *items, int64_t shard_bytes, eck_error *err);

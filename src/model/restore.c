@@ -37,16 +37,16 @@ static eck_status add_dense(restoring *job, int64_t layer, eck_error *err)
 
     ECK_HAVE(name);
     job->dense[job->items.count] = layer;
-    ECK_TRY(ecki_items_add(&job->items, job->model, name, -1, dtype_of(job, module), module->ndim,
-                           module->shape, err));
+    ecki_tensor_spec spec = { name, dtype_of(job, module), module->ndim, { 0 } };
+    memcpy(spec.shape, module->shape, sizeof spec.shape);
+    ECK_TRY(ecki_items_add(&job->items, job->model, &spec, -1, err));
     ecki_free(name);
     name = NULL;
     if (l->view.bias < 0) goto done;
     name = ecki_format("%s.bias", l->name);
     ECK_HAVE(name);
     job->dense[job->items.count] = -1;
-    ECK_TRY(
-        ecki_items_add(&job->items, job->model, name, l->view.bias, ECK_DTYPE_NONE, 0, NULL, err));
+    ECK_TRY(ecki_items_copy(&job->items, job->model, name, l->view.bias, err));
 done:
     ecki_free(name);
     return status;
@@ -81,8 +81,7 @@ static eck_status items_find(restoring *job, eck_error *err)
         if (owner[i] > 0) ECK_TRY(add_dense(job, owner[i] - 1, err));
         if (owner[i] != 0) continue;
         job->dense[job->items.count] = -1;
-        ECK_TRY(ecki_items_add(&job->items, model, model->tensors[i].name, i, ECK_DTYPE_NONE, 0,
-                               NULL, err));
+        ECK_TRY(ecki_items_copy(&job->items, model, model->tensors[i].name, i, err));
     }
     ECK_TRY(ecki_items_finish(
         &job->items, model->container->directory ? job->options->shard_bytes : INT64_MAX, err));

@@ -34,17 +34,21 @@ static void swap_bytes(unsigned char *bytes, int64_t count, int64_t element)
         }
 }
 
-/** Widens `count` numbers to panel[row][col..], or down a column of it when the panel is the transpose. */
-static void widen_run(const source *s, const void *bytes, int64_t count, eck_panel out, int64_t row,
-                      int64_t col, double *spare)
+/** Where a run of numbers goes: panel[row][col..], or down a column of it when it is the transpose. */
+typedef struct place {
+    eck_panel out;
+    int64_t row, col;
+} place;
+
+static void widen_run(const source *s, const void *bytes, int64_t count, place to, double *spare)
 {
     const eck_dtype dtype = s->model->tensors[s->entry].dtype;
-    double *wide = out.data;
-    float *narrow = out.data;
+    double *const wide = to.out.data;
+    float *const narrow = to.out.data;
 
     if (!s->transposed) {
-        const int64_t at = row * out.ld + col;
-        if (out.dtype == ECK_DTYPE_F64)
+        const int64_t at = to.row * to.out.ld + to.col;
+        if (to.out.dtype == ECK_DTYPE_F64)
             ecki_widen_f64(dtype, bytes, 1, wide + at, count);
         else
             ecki_widen_f32(dtype, bytes, 1, narrow + at, count);
@@ -52,8 +56,8 @@ static void widen_run(const source *s, const void *bytes, int64_t count, eck_pan
     }
     ecki_widen_f64(dtype, bytes, 1, spare, count);
     for (int64_t i = 0; i < count; i++) {
-        const int64_t at = (col + i) * out.ld + row;
-        if (out.dtype == ECK_DTYPE_F64)
+        const int64_t at = (to.col + i) * to.out.ld + to.row;
+        if (to.out.dtype == ECK_DTYPE_F64)
             wide[at] = spare[i];
         else
             narrow[at] = (float)spare[i];
@@ -87,7 +91,8 @@ static eck_status read_block(const source *s, block b, eck_panel out, eck_error 
                                         rows * cols * s->element, err));
             if (swapped) swap_bytes(staging, rows * cols, s->element);
             for (int64_t r = 0; r < rows; r++)
-                widen_run(s, staging + r * cols * s->element, cols, out, i + r, j, spare);
+                widen_run(s, staging + r * cols * s->element, cols, (place){ out, i + r, j },
+                          spare);
         }
     }
 done:

@@ -66,7 +66,8 @@ static eck_status fit_scenario(void *self, eck_error *err)
     eck_status status =
         eck_operator_dense(&a, eck_view_matrix(numbers, ECK_DTYPE_F32, ROWS, COLS), err);
     if (status != ECK_OK) return status;
-    status = eck_chain_fit(&chain, &certificate, a, NULL, &dense, &point, &options, &alone, err);
+    status = eck_chain_fit(&chain, &certificate, &(eck_weight){ a, NULL, &dense }, &point, &options,
+                           &alone, err);
     assert_untouched(status, chain.stages);
     if (status == ECK_OK) {
         // The rank is 3, so only storing costs: both factors' worst, 2 u and the square of it.

@@ -94,8 +94,8 @@ static void check_fit(const struct weight *weight, const eck_stage *dense, int64
     eck_spectrum *spectrum = NULL;
     eck_error err = ECK_ERROR_INIT;
 
-    const eck_status status =
-        eck_chain_fit(&chain, &c, weight->a, NULL, dense, &point, options, NULL, &err);
+    const eck_status status = eck_chain_fit(&chain, &c, &(eck_weight){ weight->a, NULL, dense },
+                                            &point, options, NULL, &err);
     if (status != ECK_OK) print_message("%s\n", err.message);
     assert_int_equal(status, ECK_OK);
     assert_int_equal(chain.count, 2);
@@ -189,9 +189,9 @@ static void test_split(void **state)
             double last[RANK], first[RANK];
             eck_chain chain = { NULL, 0 };
             eck_certificate c;
-            assert_int_equal(
-                eck_chain_fit(&chain, &c, weight.a, NULL, &dense, &point, &options, NULL, NULL),
-                ECK_OK);
+            assert_int_equal(eck_chain_fit(&chain, &c, &(eck_weight){ weight.a, NULL, &dense },
+                                           &point, &options, NULL, NULL),
+                             ECK_OK);
             lengths(last, first, &chain);
             for (int k = 0; k < RANK; k++) {
                 if (split == ECK_SPLIT_BALANCED) assert_true(fabs(last[k] / first[k] - 1.0) < 1e-6);
@@ -216,7 +216,8 @@ static void test_convolution(void **state)
 
     dense.stride[0] = 2;
     dense.dilation[1] = 3;
-    assert_int_equal(eck_chain_fit(&chain, &c, weight.a, NULL, &dense, &point, &PLAIN, NULL, NULL),
+    assert_int_equal(eck_chain_fit(&chain, &c, &(eck_weight){ weight.a, NULL, &dense }, &point,
+                                   &PLAIN, NULL, NULL),
                      ECK_OK);
     const eck_stage *first = &chain.stages[0], *last = &chain.stages[1];
     assert_int_equal(first->kind, ECK_STAGE_CONV);
@@ -253,7 +254,8 @@ static void test_lookup(void **state)
 
     dense.kind = ECK_STAGE_LOOKUP;
     check_fit(&weight, &dense, 5, &PLAIN);
-    assert_int_equal(eck_chain_fit(&chain, &c, weight.a, NULL, &dense, &point, &PLAIN, NULL, NULL),
+    assert_int_equal(eck_chain_fit(&chain, &c, &(eck_weight){ weight.a, NULL, &dense }, &point,
+                                   &PLAIN, NULL, NULL),
                      ECK_OK);
     assert_int_equal(chain.stages[0].kind, ECK_STAGE_LOOKUP);
     assert_memory_equal(chain.stages[0].weight->shape, ((int64_t[]){ 90, 5 }), 2 * sizeof(int64_t));
@@ -275,10 +277,12 @@ static void test_given_spectrum(void **state)
     eck_certificate c;
 
     assert_int_equal(eck_spectrum_create(&spectrum, weight.a, NULL, NULL), ECK_OK);
-    assert_int_equal(eck_chain_fit(&a, &c, weight.a, spectrum, &dense, &point, &PLAIN, NULL, NULL),
+    assert_int_equal(eck_chain_fit(&a, &c, &(eck_weight){ weight.a, spectrum, &dense }, &point,
+                                   &PLAIN, NULL, NULL),
                      ECK_OK);
-    assert_int_equal(eck_chain_fit(&b, &c, weight.a, NULL, &dense, &point, &PLAIN, NULL, NULL),
-                     ECK_OK);
+    assert_int_equal(
+        eck_chain_fit(&b, &c, &(eck_weight){ weight.a, NULL, &dense }, &point, &PLAIN, NULL, NULL),
+        ECK_OK);
     for (int i = 0; i < 2; i++)
         assert_memory_equal(a.stages[i].weight->data, b.stages[i].weight->data,
                             (size_t)eck_stage_parameters(&a.stages[i]) * 4);
@@ -299,8 +303,9 @@ static void test_zero_weight(void **state)
         const eck_point point = rank_point(1);
         eck_chain chain = { NULL, 0 };
         eck_certificate c;
-        assert_int_equal(
-            eck_chain_fit(&chain, &c, weight.a, NULL, &dense, &point, &PLAIN, NULL, NULL), ECK_OK);
+        assert_int_equal(eck_chain_fit(&chain, &c, &(eck_weight){ weight.a, NULL, &dense }, &point,
+                                       &PLAIN, NULL, NULL),
+                         ECK_OK);
         assert_true(true_error(&weight, &chain) == 0.0);
         assert_true(c.error == 0.0 && c.error_high == 0.0);
         eck_chain_clear(&chain);
@@ -342,9 +347,9 @@ static void test_overflow(void **state)
         eck_chain chain = { NULL, -3 };
         eck_certificate c;
         eck_error err = ECK_ERROR_INIT;
-        assert_int_equal(
-            eck_chain_fit(&chain, &c, weight.a, NULL, &dense, &point, &options, NULL, &err),
-            ECK_E_RANGE);
+        assert_int_equal(eck_chain_fit(&chain, &c, &(eck_weight){ weight.a, NULL, &dense }, &point,
+                                       &options, NULL, &err),
+                         ECK_E_RANGE);
         assert_non_null(strstr(err.message, names[i]));
         assert_non_null(strstr(err.message, "F16"));
         assert_int_equal(chain.count, -3);
@@ -365,8 +370,9 @@ static void test_subnormal(void **state)
     eck_chain chain = { NULL, 0 };
     eck_certificate c;
 
-    assert_int_equal(
-        eck_chain_fit(&chain, &c, weight.a, NULL, &dense, &point, &options, NULL, NULL), ECK_OK);
+    assert_int_equal(eck_chain_fit(&chain, &c, &(eck_weight){ weight.a, NULL, &dense }, &point,
+                                   &options, NULL, NULL),
+                     ECK_OK);
     const double error = true_error(&weight, &chain);
     printf("F16 factor below its normal range: error %.3g, certified %.3g\n", error, c.error_high);
     assert_true(error > 10.0 * eck_storage_floor(ECK_DTYPE_F16));
@@ -382,7 +388,8 @@ static void refuse(const struct weight *weight, const eck_stage *dense, const ec
     eck_certificate c;
     eck_error err = ECK_ERROR_INIT;
 
-    assert_int_equal(eck_chain_fit(&chain, &c, weight->a, NULL, dense, point, options, NULL, &err),
+    assert_int_equal(eck_chain_fit(&chain, &c, &(eck_weight){ weight->a, NULL, dense }, point,
+                                   options, NULL, &err),
                      expected);
     assert_int_equal(err.status, expected);
     assert_int_equal(chain.count, -3);

@@ -116,11 +116,13 @@ static void write_chain(const eck_model *source, const char *path)
     ecki_model_output *output = NULL;
     ecki_manifest *manifest = manifest_of_chain();
     int64_t room = 0;
-    for (int i = 0; i < 4; i++)
-        OK(ecki_items_add(&items, source, stages_made[i].name, -1, ECK_DTYPE_F32, 4,
-                          stages_made[i].shape, err_));
-    OK(ecki_items_add(&items, source, "c.3.bias", 1, ECK_DTYPE_NONE, 0, NULL, err_));
-    OK(ecki_items_add(&items, source, "norm.weight", 2, ECK_DTYPE_NONE, 0, NULL, err_));
+    for (int i = 0; i < 4; i++) {
+        ecki_tensor_spec spec = { stages_made[i].name, ECK_DTYPE_F32, 4, { 0 } };
+        memcpy(spec.shape, stages_made[i].shape, sizeof stages_made[i].shape);
+        OK(ecki_items_add(&items, source, &spec, -1, err_));
+    }
+    OK(ecki_items_copy(&items, source, "c.3.bias", 1, err_));
+    OK(ecki_items_copy(&items, source, "norm.weight", 2, err_));
     OK(ecki_items_finish(&items, INT64_MAX, err_));
     OK(ecki_manifest_room(&room, manifest, err_));
     const ecki_output_options options = { path, "eckart", false, room };

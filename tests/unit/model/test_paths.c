@@ -19,9 +19,9 @@ static void order_of_variables(void **state)
 {
     (void)state;
     char *found = NULL;
-    expect("/own", "/xdg", "/home/me", "/own");
-    expect("", "/xdg", "/home/me", "/xdg/eckart");
-    expect("", "", "/home/me", "/home/me/.cache/eckart");
+    expect("/own", "/xdg", "/users/me", "/own");
+    expect("", "/xdg", "/users/me", "/xdg/eckart");
+    expect("", "", "/users/me", "/users/me/.cache/eckart");
     setenv("HOME", "", 1);
     REFUSED(ECK_E_RANGE, "HOME", eck_cache_default(&found, err_));
     assert_null(found);
