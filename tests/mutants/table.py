@@ -307,4 +307,40 @@ MUTANTS = [
         "new": "layer->view.stored_transposed = layer->view.dense.kind == ECK_STAGE_LOOKUP;",
         "tests": ["layers", "compress"],
     },
+    # ---- python
+    {
+        "name": "arrays-are-taken-for-contiguous",
+        "file": "python/eckart/_arrays.py",
+        "old": "strides = tuple(stride // size for stride in array.strides)",
+        "new": "strides = (array.shape[1], 1)",
+        "tests": ["tests/peers/test_bindings_svd.py"],
+    },
+    {
+        "name": "no-result-is-ever-freed",
+        "file": "python/eckart/_arrays.py",
+        "old": "        self._free(ctypes.cast(self._pointer, self._free.argtypes[0]))",
+        "new": "        pass",
+        "tests": ["tests/peers/test_bindings_run.py"],
+    },
+    {
+        "name": "a-call-keeps-the-main-thread",
+        "file": "python/eckart/linalg.py",
+        "old": "return job() if matrix.work < _QUICK else interruptible(run, job)",
+        "new": "return job()",
+        "tests": ["tests/peers/test_bindings_run.py"],
+    },
+    {
+        "name": "one-status-for-another",
+        "file": "python/eckart/_run.py",
+        "old": "eck_status.ECK_E_NONFINITE: errors.NonFiniteError",
+        "new": "eck_status.ECK_E_NONFINITE: errors.RangeError",
+        "tests": ["tests/peers/test_bindings_inputs.py"],
+    },
+    {
+        "name": "a-field-out-of-its-place",
+        "file": "python/eckart/_raw/svd.py",
+        "old": '        ("rule", c_int),\n        ("target", c_double),',
+        "new": '        ("target", c_double),\n        ("rule", c_int),',
+        "tests": ["tests/peers/test_bindings_raw.py"],
+    },
 ]

@@ -32,6 +32,7 @@ def make_what_the_examples_load():
 
 def test_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ECKART_CACHE", str(tmp_path / "cache"))
     transformers.logging.set_verbosity_error()
     make_what_the_examples_load()
     examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)
