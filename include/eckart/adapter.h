@@ -145,6 +145,7 @@ ECK_API void eck_adapter_outcome_clear(eck_adapter_outcome *outcome);
 /** How an adapter is written. */
 typedef struct eck_adapter_write {
     uint32_t version; /**< 1 */
+    const char *path; /**< what to write; may be NULL for a dry run */
     bool replace; /**< replace a file, or a directory that eckart wrote */
     bool dry_run; /**< do everything but write */
     eck_dtype store; /**< F32, F16 or BF16; NONE (default): each module's own */
@@ -154,7 +155,7 @@ typedef struct eck_adapter_write {
 
 #define ECK_ADAPTER_WRITE_INIT \
     { \
-        1, false, false, ECK_DTYPE_NONE, ECK_SPLIT_BALANCED, INT64_C(5000000000) \
+        1, NULL, false, false, ECK_DTYPE_NONE, ECK_SPLIT_BALANCED, INT64_C(5000000000) \
     }
 
 /** Which ranks. Exactly one of rank, energy, error, or bytes / bytes_part; rank may stand beside
@@ -181,7 +182,7 @@ typedef struct eck_adapter_budget {
  * Errors  ECK_E_RANGE budget; ECK_E_UNSUPPORTED DoRA; ECK_E_NONFINITE; and those of writing
  */
 ECK_API eck_status eck_adapter_resize(eck_adapter_outcome *out, const eck_adapter *adapter,
-                                      const char *path, const eck_adapter_budget *budget,
+                                      const eck_adapter_budget *budget,
                                       const eck_adapter_write *options, const eck_context *context,
                                       eck_error *err);
 
@@ -190,17 +191,21 @@ typedef struct eck_weighted_adapter {
     double weight; /**< any finite number; negative takes away */
 } eck_weighted_adapter;
 
+/** sum_i weight_i dW_i; borrows the terms. */
+typedef struct eck_adapter_sum {
+    const eck_weighted_adapter *terms;
+    int64_t count;
+} eck_adapter_sum;
+
 /**
  * One adapter whose dW is sum_i weight_i dW_i. rank > 0: the best of that rank, from the stacked
  * factors; 0: the stacked factors themselves (exact). Layout and names are the first's; modules may
  * be missing from some. Extra tensors are not combined: a remark lists them.
  * Errors  ECK_E_SHAPE a module has other shapes in another adapter; ECK_E_UNSUPPORTED layouts differ
  */
-ECK_API eck_status eck_adapter_combine(eck_adapter_outcome *out,
-                                       const eck_weighted_adapter *adapters, int64_t count,
-                                       int64_t rank, const char *path,
-                                       const eck_adapter_write *options, const eck_context *context,
-                                       eck_error *err);
+ECK_API eck_status eck_adapter_combine(eck_adapter_outcome *out, const eck_adapter_sum *sum,
+                                       int64_t rank, const eck_adapter_write *options,
+                                       const eck_context *context, eck_error *err);
 
 /** Two adapters in one module; borrowed name. */
 typedef struct eck_adapter_relation {
@@ -237,20 +242,29 @@ typedef struct eck_adapter_base {
     const eck_model *model; /**< borrowed */
 } eck_adapter_base;
 
+typedef struct eck_convert_options {
+    uint32_t version; /**< 1 */
+    eck_adapter_layout layout; /**< PEFT, KOHYA or DIFFUSERS */
+    const eck_adapter_base *bases; /**< models whose module names resolve kohya's; may be empty */
+    int64_t base_count;
+    const char *component; /**< for names that carry none (PEFT's): default "unet"; to PEFT: which
+                              component to take where there are several */
+    eck_adapter_write write;
+} eck_convert_options;
+
+#define ECK_CONVERT_OPTIONS_INIT \
+    { \
+        1, ECK_ADAPTER_PEFT, NULL, 0, NULL, ECK_ADAPTER_WRITE_INIT \
+    }
+
 /**
  * The same changes in another layout. Factors keep their bytes wherever the scale can be expressed;
  * diffusers files get scale 1, put into the last factor.
- * layout     PEFT, KOHYA or DIFFUSERS
- * bases      models whose module names resolve kohya's; may be empty where nothing is ambiguous
- * component  for names that carry none (from PEFT); NULL: "unet" for diffusers, "lora_unet" for
- *            kohya
- * Errors     ECK_E_UNSUPPORTED what the other layout cannot express; ECK_E_RANGE names that do not
- *            resolve (the message lists them)
+ * Errors  ECK_E_UNSUPPORTED what the other layout cannot express; ECK_E_RANGE names that do not
+ *         resolve (the message lists them)
  */
 ECK_API eck_status eck_adapter_convert(eck_adapter_outcome *out, const eck_adapter *adapter,
-                                       eck_adapter_layout layout, const eck_adapter_base *bases,
-                                       int64_t base_count, const char *component, const char *path,
-                                       const eck_adapter_write *options, eck_error *err);
+                                       const eck_convert_options *options, eck_error *err);
 
 /* ---- with models --------------------------------------------------------------------------- */
 
@@ -262,8 +276,7 @@ ECK_API eck_status eck_adapter_convert(eck_adapter_outcome *out, const eck_adapt
  * Errors  ECK_E_SHAPE, ECK_E_RANGE an adapter of another base: shapes or names do not fit (named)
  */
 ECK_API eck_status eck_adapter_merge(eck_adapter_outcome *out, const eck_model *base,
-                                     const eck_weighted_adapter *adapters, int64_t count,
-                                     const char *path, const eck_adapter_write *options,
+                                     const eck_adapter_sum *sum, const eck_adapter_write *options,
                                      const eck_context *context, eck_error *err);
 
 typedef struct eck_extract_options {
@@ -289,8 +302,7 @@ typedef struct eck_extract_options {
  *          || base ||^2); ECK_E_NOTHING no layer differs; ECK_E_SHAPE
  */
 ECK_API eck_status eck_adapter_extract(eck_adapter_outcome *out, const eck_model *base,
-                                       const eck_model *tuned, const char *path,
-                                       const eck_extract_options *options,
+                                       const eck_model *tuned, const eck_extract_options *options,
                                        const eck_context *context, eck_error *err);
 
 typedef enum eck_adapter_start {
@@ -316,8 +328,8 @@ typedef struct eck_init_options {
 
 /** An adapter to begin training with, for the selected layers of a model (PEFT). */
 ECK_API eck_status eck_adapter_init(eck_adapter_outcome *out, const eck_model *base,
-                                    const char *path, const eck_init_options *options,
-                                    const eck_context *context, eck_error *err);
+                                    const eck_init_options *options, const eck_context *context,
+                                    eck_error *err);
 
 #ifdef __cplusplus
 }

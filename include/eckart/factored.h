@@ -55,16 +55,21 @@ ECK_API eck_status eck_factored_create(eck_factored **out, const eck_term *terms
 ECK_API void eck_factored_free(eck_factored *factored);
 ECK_API const eck_factored_info *eck_factored_get_info(const eck_factored *factored);
 
+/** Which approximation, and how it is stored. */
+typedef struct eck_truncation {
+    int64_t rank; /**< 1 .. min(rows,cols); terms beyond the values there are stand as zeros */
+    eck_split split;
+    eck_dtype store; /**< F64, F32, F16 or BF16 */
+} eck_truncation;
+
 /**
  * The two factors of the best approximation of a rank, rounded once to their storage type.
  * first_out  [rank,cols], last_out [rows,rank]; owned by the caller, eck_array_free()
- * rank       1 .. min(rows,cols); terms beyond the values there are stand as zeros
- * store      F64, F32, F16 or BF16
  * Errors     ECK_E_RANGE rank, type, or a number that leaves the range of its type
  */
 ECK_API eck_status eck_factored_truncate(eck_array **first_out, eck_array **last_out,
-                                         const eck_factored *factored, int64_t rank,
-                                         eck_split split, eck_dtype store, eck_error *err);
+                                         const eck_factored *factored,
+                                         const eck_truncation *truncation, eck_error *err);
 
 /** <a, b> = sum_ij a_ij b_ij of two sums of one shape, from products of thin factors alone. */
 ECK_API eck_status eck_factored_inner(double *out, const eck_factored *a, const eck_factored *b,

@@ -220,11 +220,13 @@ done:
     return status;
 }
 
-eck_status eck_factored_truncate(eck_array **first_out, eck_array **last_out, const eck_factored *f,
-                                 int64_t rank, eck_split split, eck_dtype store, eck_error *err)
+eck_status eck_factored_truncate(eck_array **first_out, eck_array **last_out,
+                                 const eck_factored *f, const eck_truncation *truncation,
+                                 eck_error *err)
 {
     eck_status status = ECK_OK;
-    const int64_t rows = f->info.rows, cols = f->info.cols;
+    const int64_t rows = f->info.rows, cols = f->info.cols, rank = truncation->rank;
+    const eck_dtype store = truncation->store;
     const int64_t most = f->info.orthogonal ? ecki_min(rows, cols) : f->known;
     double *last = NULL, *first = NULL;
     eck_array *first_array = NULL, *last_array = NULL;
@@ -238,7 +240,7 @@ eck_status eck_factored_truncate(eck_array **first_out, eck_array **last_out, co
     ECK_ALLOC(first, rank * cols);
     ECK_TRY(ecki_factored_left(last, f, rank, err));
     ECK_TRY(ecki_factored_right(first, &carried, f, rank, err));
-    split_values(last, first, f, rank, carried, split);
+    split_values(last, first, f, rank, carried, truncation->split);
     ECK_TRY(round_to(&first_array, first, rank, cols, store, err));
     ECK_TRY(round_to(&last_array, last, rows, rank, store, err));
     *first_out = first_array;

@@ -120,7 +120,6 @@ typedef struct ecki_config_module {
     const char *name;
     int64_t rank;
     double alpha;
-    const char *const *extras;
 } ecki_config_module;
 
 /** What a configuration is written from. */
@@ -228,6 +227,23 @@ void ecki_adapter_writer_free(ecki_adapter_writer *writer);
 
 /** Bytes of the tensors of a module of this rank, alpha included. */
 int64_t ecki_out_module_bytes(const ecki_out_module *module, eck_adapter_layout layout);
+
+/* ---- adapter_match.c ----------------------------------------------------------------------- */
+
+struct eck_model;
+
+/** The layer of a base that a module's name means, by its whole name or the only one that ends so;
+ * ECK_E_RANGE with what is near if there is none. */
+eck_status ecki_adapter_layer(int64_t *out, const eck_adapter *adapter, int64_t index,
+                              const struct eck_model *base, eck_error *err);
+
+/** The tensor of a base that an extra of a PEFT adapter stands for, -1 none; stem_out: its name in
+ * a model, borrowed from the adapter but for `.base_layer`, owned, ecki_free(). */
+eck_status ecki_adapter_extra_tensor(int64_t *out, char **stem_out, const eck_adapter *adapter,
+                                     int64_t extra, const struct eck_model *base, eck_error *err);
+
+/** in * kernel. */
+int64_t ecki_stage_columns(const eck_stage *dense);
 
 /* ---- outcome ------------------------------------------------------------------------------- */
 

@@ -46,7 +46,7 @@ static eck_status layer_select(ecki_layer *layer, const eck_selection *selection
     char *copy = NULL;
 
     reason_under(reason, sizeof reason, layer, selection, included);
-    if (excluded && !reason[0]) snprintf(reason, sizeof reason, "excluded");
+    if (excluded && !layer->impossible) snprintf(reason, sizeof reason, "excluded");
     if (reason[0]) {
         copy = ecki_strdup(reason);
         ECK_HAVE(copy);
