@@ -11,5 +11,6 @@ extern const command command_plan;
 extern const command command_compress;
 extern const command command_verify;
 extern const command command_restore;
+extern const command command_lora;
 
 #endif

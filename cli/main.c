@@ -9,7 +9,7 @@
 
 static const command *const commands[] = {
     &command_svd,      &command_inspect, &command_analyze, &command_plan,
-    &command_compress, &command_verify,  &command_restore,
+    &command_compress, &command_verify,  &command_restore, &command_lora,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -59,6 +59,25 @@ static eck_status unknown_command(session *run, const char *name)
     return session_usage(run, "unknown command '%s'", name);
 }
 
+// The part a command is followed by ("lora resize"), or the command itself if none is asked for.
+static eck_status find_part(session *run, const command **out, char **arguments)
+{
+    const command *const whole = *out;
+    const char *const name = arguments[0];
+    nearest search = { name, NULL, 0 };
+    if (!whole->parts || !name || name[0] == '-') return ECK_OK;
+    for (const command *const *part = whole->parts; *part; part++) {
+        const char *const last = strrchr((*part)->name, ' ') + 1;
+        nearest_try(&search, last);
+        if (strcmp(last, name) == 0) *out = *part;
+    }
+    if (*out != whole) return ECK_OK;
+    if (search.best)
+        return session_usage(run, "unknown command '%s %s', did you mean '%s'?", whole->name, name,
+                             search.best);
+    return session_usage(run, "unknown command '%s %s'", whole->name, name);
+}
+
 static bool is_help(const char *argument)
 {
     return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
@@ -67,8 +86,9 @@ static bool is_help(const char *argument)
 // `eckart help` and `eckart help COMMAND`.
 static eck_status run_help(session *run, char **arguments)
 {
-    const command *const about = arguments[0] ? find_command(arguments[0]) : NULL;
+    const command *about = arguments[0] ? find_command(arguments[0]) : NULL;
     if (arguments[0] && !about) return unknown_command(run, arguments[0]);
+    if (about && find_part(run, &about, arguments + 1) != ECK_OK) return run->error.status;
     if (about)
         opt_help(run, about);
     else
@@ -85,9 +105,14 @@ static eck_status run_command(session *run, char **arguments)
         fprintf(run->out, "eckart %s\n", eck_version());
         return ECK_OK;
     }
-    const command *const found = find_command(name);
+    const command *found = find_command(name);
     if (!found) return unknown_command(run, name);
+    const command *const whole = found;
     run->command = found->name;
+    const eck_status status = find_part(run, &found, arguments + 1);
+    if (status != ECK_OK) return status;
+    run->command = found->name;
+    if (found != whole) arguments++;
     if (opt_present(arguments + 1, "--help") || opt_present(arguments + 1, "-h")) {
         opt_help(run, found);
         return ECK_OK;

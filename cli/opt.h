@@ -59,13 +59,17 @@ typedef struct command {
     const opt_group *groups;
     const char *examples; /**< lines as they would be typed */
     int operand_count; /**< operands that are needed, neither more nor less */
+    int operand_most; /**< more of them allowed, up to this many; 0: no more */
+    const struct command *const
+        *parts; /**< commands of its own ("lora resize"), NULL-ended, or NULL */
 } command;
 
-enum { OPERANDS_MAX = 2 };
+enum { OPERANDS_MAX = 2, OPERANDS_MANY = 64 };
 
 /**
  * Parses the arguments after the command's name into the settings; the operands in the order given.
  * settings  set to its defaults; holds the targets of all groups
+ * operands  room for operand_count of them, or operand_most; behind the last one stays what was there
  * Errors    wrong usage: the option, what was found, what is allowed
  */
 eck_status opt_parse(session *run, const command *about, void *settings, const char **operands,

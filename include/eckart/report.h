@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "eckart/adapter.h"
 #include "eckart/export.h"
 #include "eckart/model.h"
 #include "eckart/status.h"
@@ -60,6 +61,22 @@ ECK_API eck_status eck_report_verify(char **out, const eck_verdict *verdict, eck
 
 /** {"error":{"status","message","file","tensor","offset"}} */
 ECK_API eck_status eck_report_error(char **out, const eck_error *error);
+
+/** {"adapter","layout","base","modules":[{"name","form","kind","shape","rank","alpha","scale","dtype","dora",
+ *   "parameters","bytes"}],"extras":[...],"totals":{"modules","parameters","bytes"},"warnings":[...]} */
+ECK_API eck_status eck_report_adapter(char **out, const eck_adapter *adapter, eck_error *err);
+
+/** {"output","layout","modules":[{"name","rank_before","rank","kept","norm","error", of extract also "energy",
+ *   "energy_clean","noise","rank_at_energy":{"0.50","0.80","0.90"}}],"totals":{"modules","kept","bytes_before",
+ *   "bytes_after","norm","error","worst", of extract also "energy","energy_clean"},"remarks":[...],"seconds"};
+ *   what does not apply is null. path NULL: nothing was written */
+ECK_API eck_status eck_report_adapter_outcome(char **out, const char *path, const eck_adapter_outcome *outcome,
+                                              eck_error *err);
+
+/** {"modules":[{"name","rank_a","rank_b","norm_a","norm_b","cosine","distance","overlap_left","overlap_right",
+ *   "angle_left","angle_right"}],"totals":{"modules","common","norm_a","norm_b","cosine","distance"}} */
+ECK_API eck_status eck_report_adapter_comparison(char **out, const eck_adapter_comparison *comparison,
+                                                 eck_error *err);
 
 #ifdef __cplusplus
 }

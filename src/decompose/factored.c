@@ -220,9 +220,8 @@ done:
     return status;
 }
 
-eck_status eck_factored_truncate(eck_array **first_out, eck_array **last_out,
-                                 const eck_factored *f, const eck_truncation *truncation,
-                                 eck_error *err)
+eck_status eck_factored_truncate(eck_array **first_out, eck_array **last_out, const eck_factored *f,
+                                 const eck_truncation *truncation, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t rows = f->info.rows, cols = f->info.cols, rank = truncation->rank;

@@ -63,10 +63,11 @@ static eck_status joint_check(const combining *job, joint *j, const ecki_adapter
         if (!m) continue;
         const eck_stage *x = &lead->view.dense, *y = &m->view.dense;
         ECK_TRY(ecki_adapter_plain(job->adapters[a].adapter, j->parts[a], err));
-        ECK_REQUIRE(x->out == y->out && ecki_stage_columns(x) == ecki_stage_columns(y), ECK_E_SHAPE, -1,
-                    "cannot combine module '%s': it is %lld x %lld in '%s', %lld x %lld before",
+        ECK_REQUIRE(x->out == y->out && ecki_stage_columns(x) == ecki_stage_columns(y), ECK_E_SHAPE,
+                    -1, "cannot combine module '%s': it is %lld x %lld in '%s', %lld x %lld before",
                     m->name, (long long)y->out, (long long)ecki_stage_columns(y),
-                    job->adapters[a].adapter->path, (long long)x->out, (long long)ecki_stage_columns(x));
+                    job->adapters[a].adapter->path, (long long)x->out,
+                    (long long)ecki_stage_columns(x));
         ECK_REQUIRE(m->parts[ECKI_PART_BIAS] < 0, ECK_E_UNSUPPORTED, -1,
                     "cannot combine module '%s' of '%s': it has a bias of its own", m->name,
                     job->adapters[a].adapter->path);
@@ -93,10 +94,15 @@ static eck_status joint_add(combining *job, int64_t lead_adapter, int64_t lead_m
     const int64_t rank = job->rank > 0 ? ecki_min(job->rank, j->width) : j->width;
     const eck_dtype store =
         job->options->store == ECK_DTYPE_NONE ? lead->view.dtype : job->options->store;
-    job->modules[job->count - 1] = (ecki_out_module){
-        lead->name, lead->spelling, lead->view.dense, ecki_min(rank, full), 0, store, -1, false,
-        source->layout == ECK_ADAPTER_KOHYA
-    };
+    job->modules[job->count - 1] = (ecki_out_module){ lead->name,
+                                                      lead->spelling,
+                                                      lead->view.dense,
+                                                      ecki_min(rank, full),
+                                                      0,
+                                                      store,
+                                                      -1,
+                                                      false,
+                                                      source->layout == ECK_ADAPTER_KOHYA };
     job->modules[job->count - 1].alpha = (double)job->modules[job->count - 1].rank;
 done:
     return status;
@@ -150,8 +156,7 @@ static eck_status concatenate(eck_array **first_out, eck_array **last_out, const
         const double root = sqrt(fabs(terms[i].weight));
         double *top = (double *)first->data + at * cols, *side = (double *)last->data + at;
         const eck_panel left = { side, ECK_DTYPE_F64, rows, r, width };
-        ECK_TRY(
-            eck_view_read(&terms[i].first, 0, 0, ecki_panel(top, ECK_DTYPE_F64, r, cols), err));
+        ECK_TRY(eck_view_read(&terms[i].first, 0, 0, ecki_panel(top, ECK_DTYPE_F64, r, cols), err));
         ECK_TRY(eck_view_read(&terms[i].last, 0, 0, left, err));
         for (int64_t x = 0; x < r * cols; x++)
             top[x] *= root;
@@ -258,8 +263,8 @@ static eck_status check_arguments(const eck_weighted_adapter *adapters, int64_t 
                     "the weight of adapter '%s' is no number", adapters[a].adapter->path);
         ECK_REQUIRE(adapters[a].adapter->layout == adapters[0].adapter->layout, ECK_E_UNSUPPORTED,
                     -1, "'%s' is %s, '%s' is %s: convert one of them first",
-                    adapters[0].adapter->path,
-                    eck_adapter_layout_name(adapters[0].adapter->layout), adapters[a].adapter->path,
+                    adapters[0].adapter->path, eck_adapter_layout_name(adapters[0].adapter->layout),
+                    adapters[a].adapter->path,
                     eck_adapter_layout_name(adapters[a].adapter->layout));
     }
 done:
@@ -305,8 +310,8 @@ static eck_status combine_all(combining *job, eck_error *err)
                            .modules = job->modules,
                            .count = job->count,
                            .config = { .base_name = lead->base_name,
-                                       .fan_in_fan_out = json_is_true(json_object_get(
-                                           lead->config, "fan_in_fan_out")) } };
+                                       .fan_in_fan_out = json_is_true(
+                                           json_object_get(lead->config, "fan_in_fan_out")) } };
 
     ECK_ALLOC(inputs, 2 * job->adapter_count);
     spec.inputs = inputs;

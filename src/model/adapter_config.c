@@ -425,8 +425,7 @@ eck_status ecki_adapter_config_print(char **out, const ecki_config_spec *spec, e
     ECK_HAVE(config);
     ECK_TRY(config_keep(config, spec, err));
     ECK_TRY(config_ranks(config, spec, err));
-    text = json_dumps(config, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
-    ECK_HAVE(text);
+    ECK_TRY(ecki_json_print(&text, config, JSON_INDENT(2) | JSON_SORT_KEYS, err));
     *out = ecki_format("%s\n", text);
     ECK_HAVE(*out);
 done:

@@ -186,7 +186,8 @@ static eck_status modules_build(converting *job, eck_error *err)
     for (int64_t i = 0; i < job->count; i++)
         mixed = mixed || job->modules[i].rank != job->modules[0].rank;
     for (int64_t i = 0; i < job->count; i++)
-        if (mixed && job->options->layout == ECK_ADAPTER_DIFFUSERS) job->modules[i].has_alpha = true;
+        if (mixed && job->options->layout == ECK_ADAPTER_DIFFUSERS)
+            job->modules[i].has_alpha = true;
 done:
     ecki_text_clear(&missing);
     return status;
@@ -223,8 +224,8 @@ static eck_status convert_module(converting *job, int64_t index, eck_error *err)
     const eck_term stored = { 1, eck_array_view(first), eck_array_view(last) };
     ECK_TRY(eck_factored_distance(&distance, f, &stored, err));
     job->changes[index].norm = eck_factored_get_info(f)->norm;
-    job->changes[index].error = job->changes[index].norm > 0 ? distance / job->changes[index].norm
-                                                             : 0;
+    job->changes[index].error =
+        job->changes[index].norm > 0 ? distance / job->changes[index].norm : 0;
     ECK_REQUIRE(isfinite(distance), ECK_E_RANGE, -1, "a factor leaves the range of %s",
                 eck_dtype_name(m->dtype));
     if (job->writer) ECK_TRY(ecki_adapter_writer_put(job->writer, index, first, last, err));

@@ -302,9 +302,9 @@ done:
 /** True for the tensors a module of its own can carry: those torch.nn modules call so. */
 static bool in_a_module(const char *name)
 {
-    static const char *const last[] = { "weight",      "bias",
-                                        "running_mean", "running_var",
-                                        "num_batches_tracked", NULL };
+    static const char *const last[] = {
+        "weight", "bias", "running_mean", "running_var", "num_batches_tracked", NULL
+    };
     const char *dot = strrchr(name, '.');
     for (const char *const *l = last; dot && *l; l++)
         if (strcmp(dot + 1, *l) == 0) return true;
@@ -340,7 +340,8 @@ static eck_status carry(extracting *job, int64_t entry, eck_error *err)
                 : ecki_format("base_model.model.%s", tensor->name);
     ECK_HAVE(name);
     ecki_out_extra *x = &job->extras[job->extra_count];
-    *x = (ecki_out_extra){ .name = name, .entry = -1, .dtype = tensor->dtype, .ndim = tensor->ndim };
+    *x =
+        (ecki_out_extra){ .name = name, .entry = -1, .dtype = tensor->dtype, .ndim = tensor->ndim };
     memcpy(x->shape, tensor->shape, sizeof x->shape);
     job->extra_entries[job->extra_count] = entry;
     job->extra_names[job->extra_count++] = name;
@@ -458,8 +459,8 @@ static void change_fill(eck_adapter_change *change, target *t, const eck_layer *
     change->noise = sqrt(t->sums.noise);
     change->error = error;
     change->energy = 1 - error * error;
-    change->energy_clean = ecki_clean_energy(error, t->rank, &t->sums, l->dense.out,
-                                             ecki_stage_columns(&l->dense));
+    change->energy_clean =
+        ecki_clean_energy(error, t->rank, &t->sums, l->dense.out, ecki_stage_columns(&l->dense));
     change->rank50 = rank_for(t, l, 0.5);
     change->rank80 = rank_for(t, l, 0.8);
     change->rank90 = rank_for(t, l, 0.9);
@@ -530,7 +531,8 @@ static char *spell(const extracting *job, const char *layer)
     const char *prefix = ecki_kohya_prefix(component, false);
 
     if (job->options->layout == ECK_ADAPTER_PEFT) return ecki_strdup(layer);
-    if (job->options->layout == ECK_ADAPTER_DIFFUSERS) return ecki_format("%s.%s", component, layer);
+    if (job->options->layout == ECK_ADAPTER_DIFFUSERS)
+        return ecki_format("%s.%s", component, layer);
     char *name = ecki_format("%s_%s", prefix ? prefix : component, layer);
     for (char *at = name; at && *at; at++)
         if (*at == '.') *at = '_';
@@ -611,9 +613,9 @@ static eck_status record_build(extracting *job, eck_error *err)
 
     ECK_TRY(source_record(&base, job->base, err));
     ECK_TRY(source_record(&tuned, job->tuned, err));
-    job->record = json_pack("{s:s, s:i, s:s, s:s, s:O, s:O}", "format", "eckart-adapter", "version",
-                            1, "made_by", "extract", "eckart", eck_version(), "base", base, "tuned",
-                            tuned);
+    job->record =
+        json_pack("{s:s, s:i, s:s, s:s, s:O, s:O}", "format", "eckart-adapter", "version", 1,
+                  "made_by", "extract", "eckart", eck_version(), "base", base, "tuned", tuned);
     ECK_HAVE(job->record);
 done:
     json_decref(base);
@@ -721,9 +723,8 @@ eck_status eck_adapter_extract(eck_adapter_outcome *out, const eck_model *base,
     const double start = ecki_clock();
 
     outcome.layout = job.options->layout;
-    ECK_REQUIRE(!job.options->full_modules || outcome.layout == ECK_ADAPTER_PEFT,
-                ECK_E_UNSUPPORTED, -1, "%s has no place for whole modules",
-                eck_adapter_layout_name(outcome.layout));
+    ECK_REQUIRE(!job.options->full_modules || outcome.layout == ECK_ADAPTER_PEFT, ECK_E_UNSUPPORTED,
+                -1, "%s has no place for whole modules", eck_adapter_layout_name(outcome.layout));
     ECK_TRY(targets_find(&job, err));
     ECK_TRY(rest_find(&job, err));
     ECK_REQUIRE(job.count > 0, ECK_E_NOTHING, -1, "no selected layer of '%s' differs from '%s'",

@@ -53,7 +53,8 @@ static void start_gaussian(const starting *job, pair *p, int64_t index)
     const int64_t rank = p->first->shape[0];
     double *first = p->first->data;
 
-    ecki_random_fill_normal(first, eck_array_count(p->first), job->options->seed, (uint64_t)index, 0);
+    ecki_random_fill_normal(first, eck_array_count(p->first), job->options->seed, (uint64_t)index,
+                            0);
     for (int64_t i = 0; i < eck_array_count(p->first); i++)
         first[i] /= (double)rank;
 }

@@ -45,7 +45,8 @@ static int64_t find_layer(const eck_model *base, const char *stem, bool loose)
             found = i;
         }
     for (int64_t i = 0; found == -1 && i < base->layer_count; i++)
-        if (ends_as(base->layers[i].name, stem, loose) || ends_as(stem, base->layers[i].name, loose)) {
+        if (ends_as(base->layers[i].name, stem, loose) ||
+            ends_as(stem, base->layers[i].name, loose)) {
             for (int64_t j = i + 1; j < base->layer_count; j++)
                 if (ends_as(base->layers[j].name, stem, loose) ||
                     ends_as(stem, base->layers[j].name, loose))
@@ -98,7 +99,8 @@ eck_status ecki_adapter_extra_tensor(int64_t *out, char **stem_out, const eck_ad
     if (at) memmove(at, at + sizeof layer - 2, strlen(at + sizeof layer - 2) + 1);
     found = ecki_container_find(base->container, stem);
     for (int64_t i = 0; found < 0 && i < base->container->entry_count; i++)
-        if (ends_as(base->tensors[i].name, stem, false) || ends_as(stem, base->tensors[i].name, false))
+        if (ends_as(base->tensors[i].name, stem, false) ||
+            ends_as(stem, base->tensors[i].name, false))
             found = i;
     *out = found;
     *stem_out = stem;

@@ -255,8 +255,8 @@ static eck_status change_add(change *c, int64_t i, const merging *job, const par
     ECK_TRY(check_finite(c->factors[i].last, err));
     ECK_TRY(eck_operator_dense(&three[0], eck_array_view(c->factors[i].first), err));
     ECK_TRY(eck_operator_dense(&three[1], eck_array_view(c->factors[i].last), err));
-    ECK_TRY(eck_operator_product(&three[2], three[1], three[0],
-                                 term->weight * c->factors[i].scale, err));
+    ECK_TRY(eck_operator_product(&three[2], three[1], three[0], term->weight * c->factors[i].scale,
+                                 err));
 done:
     if (status != ECK_OK)
         ecki_error_where(err, status, term->adapter->path, module_of(job, p)->name);
@@ -305,8 +305,8 @@ static eck_status sum_squares(double *sums, const eck_operator *v, int64_t run, 
     ECK_ALLOC_RAW(panel, height * info->cols);
     for (int64_t row = 0; row < info->rows; row += height) {
         const int64_t rows = ecki_min(height, info->rows - row);
-        ECK_TRY(eck_operator_read(v, row, 0, ecki_panel(panel, ECK_DTYPE_F64, rows, info->cols),
-                                  err));
+        ECK_TRY(
+            eck_operator_read(v, row, 0, ecki_panel(panel, ECK_DTYPE_F64, rows, info->cols), err));
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < info->cols; j++) {
                 const double x = panel[i * info->cols + j];
@@ -486,8 +486,7 @@ static eck_status merge_item(void *self, int64_t index, eck_error *err)
 {
     const merging *job = self;
     const step *s = &job->steps[index];
-    const eck_status status =
-        ecki_progress(job->context, "merging", index, job->items.count, err);
+    const eck_status status = ecki_progress(job->context, "merging", index, job->items.count, err);
 
     if (status != ECK_OK) return status;
     if (s->what == WEIGHT) return merge_weight(job, index, s->layer, err);
@@ -543,10 +542,9 @@ eck_status eck_adapter_merge(eck_adapter_outcome *out, const eck_model *base,
 {
     eck_status status = ECK_OK;
     const eck_adapter_write defaults = ECK_ADAPTER_WRITE_INIT;
-    merging job = { .base = base,
-                    .sum = sum,
-                    .options = options ? options : &defaults,
-                    .context = context };
+    merging job = {
+        .base = base, .sum = sum, .options = options ? options : &defaults, .context = context
+    };
     eck_adapter_outcome outcome = { .energy = -1, .energy_clean = -1 };
     const ecki_output_options output = { job.options->path, "model", job.options->replace, 0 };
     const double start = ecki_clock();

@@ -81,8 +81,8 @@ done:
 static eck_status check_modules(const eck_adapter *adapter, eck_error *err)
 {
     eck_status status = ECK_OK;
-    static const char *const signs[] = { "conv", "in_layers", "out_layers", "skip_connection",
-                                         "downsample", "upsample", NULL };
+    static const char *const signs[] = { "conv",       "in_layers", "out_layers", "skip_connection",
+                                         "downsample", "upsample",  NULL };
 
     for (int64_t i = 0; i < adapter->module_count; i++) {
         const ecki_adapter_module *m = &adapter->modules[i];
@@ -157,8 +157,8 @@ static ecki_out_module module_of(const resizing *job, int64_t index, int64_t ran
     const ecki_adapter_module *m = &job->adapter->modules[index];
     const bool keep = rank == 0;
     const bool peft = job->adapter->layout == ECK_ADAPTER_PEFT;
-    const bool alpha = job->adapter->layout == ECK_ADAPTER_KOHYA ||
-                       (keep && m->parts[ECKI_PART_ALPHA] >= 0);
+    const bool alpha =
+        job->adapter->layout == ECK_ADAPTER_KOHYA || (keep && m->parts[ECKI_PART_ALPHA] >= 0);
 
     return (ecki_out_module){ m->name,
                               m->spelling,
@@ -185,8 +185,8 @@ static eck_status options_of(ecki_group *group, const resizing *job, int64_t ind
     for (int64_t k = 1; k <= most; k++) {
         const ecki_out_module m = module_of(job, index, k);
         const double error = s->tails[k] * s->norm;
-        options[k - 1] = (ecki_option){ error * error,
-                                        { ecki_out_module_bytes(&m, job->adapter->layout), 0 } };
+        options[k - 1] =
+            (ecki_option){ error * error, { ecki_out_module_bytes(&m, job->adapter->layout), 0 } };
     }
     // option `most` is to keep it, where the cap allows
     options[most] = options[most - 1];
@@ -226,9 +226,8 @@ static eck_status ranks_by_size(resizing *job, eck_error *err)
     ECK_ALLOC(choice, count);
     for (int64_t i = 0; i < count; i++)
         ECK_TRY(options_of(&groups[i], job, i, err));
-    status = limits[0] < 0
-                 ? ECK_E_RANGE
-                 : ecki_knapsack(choice, &packing, groups, count, limits, 1e-3, NULL);
+    status = limits[0] < 0 ? ECK_E_RANGE
+                           : ecki_knapsack(choice, &packing, groups, count, limits, 1e-3, NULL);
     ECK_REQUIRE(status == ECK_OK, ECK_E_RANGE, -1,
                 "cannot resize '%s' to %lld bytes of tensors: at rank 1 it has %lld", adapter->path,
                 (long long)limit, (long long)(packing.cost[0] + extra));
@@ -432,9 +431,8 @@ static void resizing_clear(resizing *job)
 }
 
 eck_status eck_adapter_resize(eck_adapter_outcome *out, const eck_adapter *adapter,
-                              const eck_adapter_budget *budget,
-                              const eck_adapter_write *options, const eck_context *context,
-                              eck_error *err)
+                              const eck_adapter_budget *budget, const eck_adapter_write *options,
+                              const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_adapter_write defaults = ECK_ADAPTER_WRITE_INIT;

@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "format/json.h"
 #include "format/safetensors.h"
 #include "model/adapter_parts.h"
 #include "tensor/codec.h"
@@ -102,8 +103,7 @@ static eck_status add_copies(ecki_adapter_writer *w, const ecki_out_module *m, e
 
     for (int32_t p = 0; p < ECKI_PARTS; p++) {
         if (parts[p] < 0 || (!same && p != ECKI_PART_FIRST && p != ECKI_PART_LAST)) continue;
-        const ecki_tensor_spec shape =
-            shape_of_entry(&spec->source->container->entries[parts[p]]);
+        const ecki_tensor_spec shape = shape_of_entry(&spec->source->container->entries[parts[p]]);
         ECK_TRY(add(&at, w, copied_name(spec, m, p, parts[p]), parts[p], &shape, err));
     }
 done:
@@ -163,8 +163,7 @@ int64_t ecki_out_module_bytes(const ecki_out_module *m, eck_adapter_layout layou
 {
     int64_t bytes = 0;
     for (int32_t half = 0; half < 2; half++) {
-        const ecki_tensor_spec shape =
-            shape_of_half(m, half ? ECKI_PART_LAST : ECKI_PART_FIRST);
+        const ecki_tensor_spec shape = shape_of_half(m, half ? ECKI_PART_LAST : ECKI_PART_FIRST);
         int64_t product = eck_dtype_bits(shape.dtype) / 8;
         for (int32_t i = 0; i < shape.ndim; i++)
             if (!ecki_mul(product, shape.shape[i], &product)) return INT64_MAX;
@@ -196,8 +195,12 @@ done:
 /** True for pairs of the source that would be wrong now: hashes, scales, our own record. */
 static bool is_stale(const char *key, bool plain)
 {
-    static const char *const always[] = { "eckart",         "sshs_model_hash",  "sshs_legacy_hash",
-                                          "ss_network_dim", "ss_network_alpha", "lora_adapter_metadata",
+    static const char *const always[] = { "eckart",
+                                          "sshs_model_hash",
+                                          "sshs_legacy_hash",
+                                          "ss_network_dim",
+                                          "ss_network_alpha",
+                                          "lora_adapter_metadata",
                                           NULL };
     static const char *const other[] = { "ss_network_module", "ss_network_args", NULL };
 
@@ -232,15 +235,17 @@ static eck_status meta_build(ecki_adapter_writer *w, eck_error *err)
     const ecki_container *c =
         spec->source && spec->source->layout == spec->layout ? spec->source->container : NULL;
     bool plain = true;
+    char *record = NULL;
 
     for (int64_t i = 0; c && i < spec->source->module_count; i++)
         plain = plain && spec->source->modules[i].view.form == ECK_FORM_LORA;
-    for (int64_t i = 0; c && i < c->metadata_count; i++)
-        if (!is_stale(c->metadata[2 * i], plain))
-            ECK_TRY(meta_add(w, c->metadata[2 * i], ecki_strdup(c->metadata[2 * i + 1]), err));
+    for (int64_t i = 0; c && i + 1 < c->metadata_count; i += 2)
+        if (!is_stale(c->metadata[i], plain))
+            ECK_TRY(meta_add(w, c->metadata[i], ecki_strdup(c->metadata[i + 1]), err));
     if (spec->layout == ECK_ADAPTER_KOHYA) ECK_TRY(meta_kohya(w, err));
-    if (spec->layout != ECK_ADAPTER_PEFT && spec->record)
-        ECK_TRY(meta_add(w, "eckart", json_dumps(spec->record, JSON_COMPACT | JSON_SORT_KEYS), err));
+    if (spec->layout == ECK_ADAPTER_PEFT) goto done;
+    ECK_TRY(ecki_json_print(&record, spec->record, JSON_COMPACT | JSON_SORT_KEYS, err));
+    ECK_TRY(meta_add(w, "eckart", record, err)); // takes it over, also on failure
 done:
     return status;
 }
@@ -252,15 +257,14 @@ static eck_status open_target(ecki_adapter_writer *w, eck_error *err)
     eck_status status = ECK_OK;
     const bool peft = w->spec->layout == ECK_ADAPTER_PEFT;
     ecki_output *file = NULL;
-    const ecki_target_options target = { w->spec->path,     peft,
-                                         w->spec->replace,  "eckart.json",
-                                         w->spec->inputs,   w->spec->input_count };
+    const ecki_target_options target = { w->spec->path,    peft,
+                                         w->spec->replace, "eckart.json",
+                                         w->spec->inputs,  w->spec->input_count };
 
     ECK_TRY(ecki_target_create(&w->target, &target, err));
     ECK_TRY(ecki_target_open(&file, w->target, peft ? "adapter_model.safetensors" : NULL, err));
-    const ecki_safetensors_layout layout = { w->tensors, w->count,
-                                             (const char *const *)w->metadata,
-                                             w->metadata_count / 2, 0 };
+    const ecki_safetensors_layout layout = { w->tensors, w->count, (const char *const *)w->metadata,
+                                             w->metadata_count, 0 };
     ECK_TRY(ecki_safetensors_writer_create(&w->file, file, &layout, err));
 done:
     return status;
@@ -387,8 +391,7 @@ static eck_status write_config(ecki_adapter_writer *w, eck_error *err)
     config.count = w->spec->count;
     ECK_TRY(ecki_adapter_config_print(&text, &config, err));
     ECK_TRY(write_text(w, "adapter_config.json", text, err));
-    record = json_dumps(w->spec->record, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
-    ECK_HAVE(record);
+    ECK_TRY(ecki_json_print(&record, w->spec->record, JSON_INDENT(2) | JSON_SORT_KEYS, err));
     line = ecki_format("%s\n", record);
     ECK_HAVE(line);
     ECK_TRY(write_text(w, "eckart.json", line, err));

@@ -83,8 +83,8 @@ static eck_status scan_panel(void *self, int64_t index, eck_error *err)
         sums.noise += ulp * ulp / 12;
         sums.changed += d != 0;
     }
-    ECK_REQUIRE(isfinite(sums.difference), ECK_E_NONFINITE, -1,
-                "layer '%s' holds NaN or infinity", b->name);
+    ECK_REQUIRE(isfinite(sums.difference), ECK_E_NONFINITE, -1, "layer '%s' holds NaN or infinity",
+                b->name);
     job->sums[index] = sums;
 done:
     ecki_free(x);

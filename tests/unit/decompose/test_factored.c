@@ -135,7 +135,8 @@ static void check_sum(const made *m, int64_t k, int64_t hint)
                   worst, allowed);
     assert_true(worst <= allowed);
     assert_int_equal(
-        eck_factored_truncate(&first, &last, f, &(eck_truncation){ k, ECK_SPLIT_BALANCED, ECK_DTYPE_F64 }, &err),
+        eck_factored_truncate(&first, &last, f,
+                              &(eck_truncation){ k, ECK_SPLIT_BALANCED, ECK_DTYPE_F64 }, &err),
         ECK_OK);
     const double off = distance(wanted, first, last);
     // where s_k and s_k+1 are apart by g, vectors turn by allowed / g
@@ -211,7 +212,8 @@ static void test_zero(void **state)
         assert_int_equal(eck_factored_create(&f, &term, 1, hint, NULL), ECK_OK);
         assert_true(eck_factored_get_info(f)->norm == 0);
         assert_int_equal(
-            eck_factored_truncate(&first, &last, f, &(eck_truncation){ 3, ECK_SPLIT_LEFT, ECK_DTYPE_F32 }, NULL),
+            eck_factored_truncate(&first, &last, f,
+                                  &(eck_truncation){ 3, ECK_SPLIT_LEFT, ECK_DTYPE_F32 }, NULL),
             ECK_OK);
         for (int i = 0; i < 18; i++)
             assert_true(((float *)last->data)[i] == 0);
@@ -244,11 +246,13 @@ static void test_refusals(void **state)
     term.first.shape[0] = 2;
     assert_int_equal(eck_factored_create(&f, &term, 1, 0, &err), ECK_OK);
     assert_int_equal(
-        eck_factored_truncate(&first, &last, f, &(eck_truncation){ 4, ECK_SPLIT_BALANCED, ECK_DTYPE_F32 }, &err),
+        eck_factored_truncate(&first, &last, f,
+                              &(eck_truncation){ 4, ECK_SPLIT_BALANCED, ECK_DTYPE_F32 }, &err),
         ECK_E_RANGE);
-    assert_int_equal(
-        eck_factored_truncate(&first, &last, f, &(eck_truncation){ 2, ECK_SPLIT_LEFT, ECK_DTYPE_F16 }, &err),
-        ECK_E_RANGE);
+    assert_int_equal(eck_factored_truncate(&first, &last, f,
+                                           &(eck_truncation){ 2, ECK_SPLIT_LEFT, ECK_DTYPE_F16 },
+                                           &err),
+                     ECK_E_RANGE);
     assert_non_null(strstr(err.message, "leaves the range of F16"));
     eck_factored_free(f);
 }
