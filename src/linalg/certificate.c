@@ -94,17 +94,28 @@ static double sum_error(const eck_operator_info *info, int64_t tiles)
     return (double)chain * 0x1p-53;
 }
 
+// The error of a read of the whole, without the norm where that is not needed for it.
+static eck_status read_error(double *out, const eck_operator *a, const eck_context *context,
+                             eck_error *err)
+{
+    ecki_measure measure = { 0.0, a->info.read_error, 0 };
+    eck_status status = ECK_OK;
+    if (a->extra.measure) status = a->extra.measure(&measure, a->self, context, err);
+    if (status == ECK_OK) *out = measure.error;
+    return status;
+}
+
 // Turns the sums into norms with their bounds.
 static eck_status finish_distance(ecki_distance *out, const ecki_difference *d, tile_sums all,
                                   int64_t tiles, const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
-    ecki_measure a, b;
+    double a = 0.0, b = 0.0;
     ECK_REQUIRE(isfinite(all.norm2) && isfinite(all.residual2), ECK_E_NONFINITE, -1,
                 "cannot compare '%s' with '%s': a value is not finite", d->a->name, d->b->name);
-    ECK_TRY(ecki_operator_measure(&a, d->a, context, err));
-    ECK_TRY(ecki_operator_measure(&b, d->b, context, err));
-    const double error = a.error * d->scale_a + b.error * d->scale_b;
+    ECK_TRY(read_error(&a, d->a, context, err));
+    ECK_TRY(read_error(&b, d->b, context, err));
+    const double error = a * d->scale_a + b * d->scale_b;
     const double relative = sum_error(&d->a->info, tiles);
     out->norm = sqrt(all.norm2);
     out->residual = sqrt(all.residual2);
@@ -136,6 +147,7 @@ eck_status ecki_distance_residual(ecki_distance *out, const ecki_difference *d,
         all.norm2 += job.sums[i].norm2;
         all.residual2 += job.sums[i].residual2;
     }
+    ecki_pool_clear(&job.pool); // measuring may scan, with panels of its own
     ECK_TRY(finish_distance(out, d, all, tiles, context, err));
 done:
     ecki_pool_clear(&job.pool);

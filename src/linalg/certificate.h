@@ -35,6 +35,9 @@ eck_status ecki_distance_residual(ecki_distance *out, const ecki_difference *d,
 eck_status ecki_distance_probes(ecki_distance *out, const ecki_difference *d, double norm,
                                 const eck_context *context, eck_error *err);
 
+/** Probes for a probability of being wrong: so many that the claim stays within 1.7 of the truth. */
+int64_t ecki_probe_count(double failure);
+
 /** Relative errors of a distance, nothing known of the optimum. */
 void ecki_certificate_fill(eck_certificate *out, const ecki_distance *distance);
 

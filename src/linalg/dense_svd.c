@@ -31,21 +31,30 @@ static bool answer_is_sound(const ecki_dense_svd *svd)
     return all_finite(svd->u, svd->m * svd->n) && all_finite(svd->vt, svd->n * svd->n);
 }
 
-// u [m,n] column-major with orthonormal columns again, where dgesvj left those of zero values out.
-static eck_status complete_left(ecki_dense_svd *svd, eck_error *err)
+// dgesvj leaves left vectors of zero values out, and calls rank-deficient matrices not converged
+// though all that matters is. Completes U, and tells whether U diag(s) was orthogonal to rounding.
+static eck_status complete_left(bool *good_out, ecki_dense_svd *svd, eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *x = NULL;
+    double *x = NULL, *r = NULL;
     const int64_t m = svd->m, n = svd->n;
+    double off2 = 0.0;
     ECK_ALLOC_RAW(x, m * n);
+    ECK_ALLOC_RAW(r, n * n);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
-            x[i * n + j] = svd->s[j] > 0.0 ? svd->u[j * m + i] : 0.0;
-    ECK_TRY(ecki_orthonormalize(x, m, n, NULL, err));
+            x[i * n + j] = svd->s[j] > 0.0 ? svd->u[j * m + i] * svd->s[j] : 0.0;
+    ECK_TRY(ecki_orthonormalize(x, m, n, r, err));
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             svd->u[j * m + i] = x[i * n + j];
+    for (int64_t i = 0; i < n; i++)
+        r[i * n + i] -= svd->s[i];
+    for (int64_t i = 0; i < n * n; i++)
+        off2 += r[i] * r[i];
+    *good_out = sqrt(off2) <= ecki_backward_error(m, n) * svd->s[0];
 done:
+    ecki_free(r);
     ecki_free(x);
     return status;
 }
@@ -59,11 +68,14 @@ eck_status ecki_dense_solve(ecki_dense_svd *svd, ecki_svd_solver first, const ch
         *solver_out = ecki_svd_solver_name((ecki_svd_solver)solver);
         if (svd->n == 0) goto done;
         ECK_TRY(load(self, svd->a, err));
-        info = 0;
+        bool good = false;
         ECK_TRY(ecki_dgesvx(svd, (ecki_svd_solver)solver, &info, err));
-        if (info != 0 || !answer_is_sound(svd)) continue;
-        if (solver == ECKI_DGESVJ && svd->u) ECK_TRY(complete_left(svd, err));
-        goto done;
+        if (info < 0 || !answer_is_sound(svd)) continue;
+        if (solver == ECKI_DGESVJ && svd->u)
+            ECK_TRY(complete_left(&good, svd, err));
+        else
+            good = info == 0;
+        if (good) goto done;
     }
     status = ecki_error(err, ECK_E_SOLVER, -1,
                         "dgesdd, dgesvd and dgesvj all failed on [%lld,%lld]: last info %lld",
@@ -338,6 +350,8 @@ eck_status ecki_svd_dense(eck_svd **out, ecki_svd_job *job, eck_error *err)
     if (vectors) ECK_TRY(take_factors(job, &run, err));
     dense_clear(&run.svd);
     run.svd = (ecki_dense_svd){ 0 };
+    ecki_free(run.q);
+    run.q = NULL;
     ECK_TRY(ecki_svd_finish(out, job, err));
 done:
     dense_clear(&run.svd);

@@ -13,7 +13,7 @@
 #include "linalg/pool.h"
 #include "tensor/codec.h"
 
-enum { LANES = 8, GRAM_ROWS = 64, TRANSPOSE_ROWS = 2048, TRANSPOSE_COLS = 512, READ_COLS = 256 };
+enum { LANES = 8, GRAM_ROWS = 64, READ_COLS = 256 };
 
 static int64_t tiles_of(int64_t count, int64_t tile)
 {
@@ -133,13 +133,13 @@ static eck_status apply_transpose_task(void *self, int64_t index, eck_error *err
 {
     derive_job *const job = self;
     eck_status status = ECK_OK;
-    const int64_t col = index * TRANSPOSE_COLS, rows = job->a->info.rows;
-    const int64_t width = ecki_min(TRANSPOSE_COLS, job->a->info.cols - col);
+    const int64_t col = index * ECKI_TRANSPOSE_COLS, rows = job->a->info.rows;
+    const int64_t width = ecki_min(ECKI_TRANSPOSE_COLS, job->a->info.cols - col);
     eck_panel out = { (double *)job->out.data + col * job->out.ld, ECK_DTYPE_F64, width,
                       job->out.cols, job->out.ld };
     double *const buffer = ecki_pool_take(&job->pool);
-    for (int64_t row = 0; row < rows; row += TRANSPOSE_ROWS) {
-        const int64_t height = ecki_min(TRANSPOSE_ROWS, rows - row);
+    for (int64_t row = 0; row < rows; row += ECKI_TRANSPOSE_ROWS) {
+        const int64_t height = ecki_min(ECKI_TRANSPOSE_ROWS, rows - row);
         const eck_panel tile = ecki_panel(buffer, ECK_DTYPE_F64, height, width);
         ECK_TRY(ecki_operator_block(job->a, row, col, tile, 1.0, err));
         const ecki_matrix y = { (const double *)job->in.data + row * job->in.ld, height,
@@ -157,10 +157,10 @@ eck_status ecki_derive_apply_transpose(const eck_operator *a, double scale, eck_
 {
     eck_status status = ECK_OK;
     derive_job job = { .a = a, .scale = scale, .in = y, .out = out };
-    const int64_t count = tiles_of(a->info.cols, TRANSPOSE_COLS);
+    const int64_t count = tiles_of(a->info.cols, ECKI_TRANSPOSE_COLS);
     const int32_t threads = crew_size(context, count);
-    const int64_t each = ecki_max(1, ecki_min(TRANSPOSE_ROWS, a->info.rows) *
-                                         ecki_min(TRANSPOSE_COLS, a->info.cols));
+    const int64_t each = ecki_max(1, ecki_min(ECKI_TRANSPOSE_ROWS, a->info.rows) *
+                                         ecki_min(ECKI_TRANSPOSE_COLS, a->info.cols));
     if (a->info.rows == 0) {
         clear_panel(out);
         goto done;

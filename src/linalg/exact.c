@@ -100,6 +100,7 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double
     eck_spectrum_info *const info = &spectrum->info;
     const int64_t n = info->count;
     // tails[k]^2 = sum_{i>k} s_i^2 / ||A||^2, from the small end: nothing cancels.
+    const double largest = n > 0 ? scaled[0] : 0.0; // `scaled` may be the values themselves
     double sum = 0.0;
     spectrum->tails[n] = 0.0;
     for (int64_t i = n - 1; i >= 0; i--) {
@@ -117,7 +118,7 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double
     info->numerical_rank = 0;
     while (info->numerical_rank < n && spectrum->values[info->numerical_rank] > info->tolerance)
         info->numerical_rank++;
-    info->stable_rank = first > 0.0 ? norm2 / (scaled[0] * scaled[0]) : 0.0;
+    info->stable_rank = first > 0.0 ? norm2 / (largest * largest) : 0.0;
     info->effective_rank = effective_rank(spectrum->values, n);
 }
 

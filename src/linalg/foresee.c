@@ -1,112 +1,181 @@
 // Memory before the fact: for every phase of a decomposition what is alive in it, and the largest
-// phase. Always true: eck_svd_compute() holds no more than this (tests/unit/linalg/test_svd.c holds
-// it against the allocator's own count).
+// phase. Always true: eck_svd_compute() holds no more than this, and for COMPACT factors, or up to
+// half of the values, not much less (the tests hold it against the allocator's own count).
 #include <math.h>
 
 #include "base/checked.h"
 #include "base/parallel.h"
 #include "eckart/svd.h"
+#include "linalg/certificate.h"
 #include "linalg/lapack.h"
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
 
-// Sizes of one decomposition; doubles, so that absurd shapes saturate instead of wrapping.
+// Sizes of one decomposition; doubles, so that absurd shapes saturate instead of wrapping. All phases
+// below count numbers of 8 bytes.
 typedef struct sizes {
     double rows, cols, m, n, k; // m = max, n = min
-    double tile; // numbers in the panels of all threads
-    double store; // bytes of a stored number
+    double threads;
+    double stored; // of the factors as they are stored
+    double solver; // of LAPACK's workspace for a [k,k] block
     bool compact, full, factors;
+    eck_proof proof;
+    double failure;
 } sizes;
 
-static double largest(double a, double b)
+static double larger(double a, double b)
 {
     return a > b ? a : b;
 }
 
-// Numbers held while values are found: the Gram, and a panel of it or LAPACK's blocks.
+static double smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+// Panels of [height,width] over [rows,cols], one for each thread that finds work.
+static double panels(const sizes *s, double rows, double cols, const double tile[2])
+{
+    const double tasks = ceil(rows / tile[0]) * ceil(cols / tile[1]);
+    return smaller(s->threads, larger(tasks, 1.0)) * smaller(rows, tile[0]) *
+           smaller(cols, tile[1]);
+}
+
+static const double TILE[2] = { ECKI_PANEL_ROWS, ECKI_PANEL_COLS };
+
+// Panels of a product with A, and with A^T.
+static double apply_panels(const sizes *s, double rows, double cols)
+{
+    const double tasks = larger(ceil(rows / ECKI_PANEL_ROWS), 1.0);
+    return smaller(s->threads, tasks) * smaller(rows, ECKI_PANEL_ROWS) *
+           smaller(cols, ECKI_PANEL_COLS);
+}
+
+static double transpose_panels(const sizes *s, double rows, double cols)
+{
+    const double tasks = larger(ceil(cols / ECKI_TRANSPOSE_COLS), 1.0);
+    return smaller(s->threads, tasks) * smaller(rows, ECKI_TRANSPOSE_ROWS) *
+           smaller(cols, ECKI_TRANSPOSE_COLS);
+}
+
+// The scan: panels, and 40 bytes for each.
+static double scan_phase(const sizes *s)
+{
+    return panels(s, s->rows, s->cols, TILE) +
+           5.0 * ceil(s->rows / TILE[0]) * ceil(s->cols / TILE[1]);
+}
+
+// The Gram with one panel of it, then with LAPACK's blocks, then packed into half of it.
 static double gram_phase(const sizes *s)
 {
-    const double width = (double)ecki_gram_width((int64_t)s->n);
-    const double panel = s->n * (width < s->m ? width : s->m);
-    return s->n * s->n + 12.0 * s->n + largest(largest(panel, 400.0 * s->n), 0.0);
+    const double width = smaller((double)ecki_gram_width((int64_t)smaller(s->n, 1e9)), s->m);
+    const double packing = s->factors ? 0.5 * s->n * s->n : 0.0;
+    const double reduction = s->factors ? 64.0 * s->n : 395.0 * s->n + 32768.0;
+    return s->n * s->n + 6.0 * s->n + larger(larger(s->n * width, reduction), packing);
 }
 
-// Numbers held while vectors are found: half a square of reflectors, the near factor, the solver.
+// The packed reflectors, the near factor, a solver's vectors and workspace.
 static double vectors_phase(const sizes *s)
 {
-    const bool few = s->k <= s->n / 4.0;
-    const double solver = few ? s->n * s->k + 36.0 * s->n : 2.0 * s->n * s->n + 16.0 * s->n;
-    const double apply = (few ? s->n * s->k : s->n * s->n) + 256.0 * s->n + 64.0 * s->k;
-    return 0.5 * s->n * s->n + 12.0 * s->n + s->n * s->k + largest(solver, apply);
+    const bool few = s->k <= floor(s->n / 4.0);
+    const double z = few ? s->n * s->k : s->n * s->n;
+    const double solver = few ? 28.0 * s->n : s->n * s->n + 10.0 * s->n;
+    const double apply = smaller(256.0, s->n) * s->n + 64.0 * s->k + 4200.0;
+    return 0.5 * s->n * s->n + 6.0 * s->n + s->n * s->k + z + larger(solver, apply);
 }
 
-// Numbers held while the far factor is made, and made orthonormal.
+// The same reflectors, both factors, and panels or what making far vectors orthonormal takes: R and
+// the triangles of the rounds, or in a steep spectrum the SVD of a block of R.
 static double far_phase(const sizes *s)
 {
-    const double held = 0.5 * s->n * s->n + 12.0 * s->n + (s->n + s->m) * s->k;
-    const double orthonormal =
-        s->compact ? 0.0 : 3.0 * s->k * s->k + largest(s->m * s->k, 5.0 * s->k * s->k);
-    return held + largest(s->tile, orthonormal);
+    const double held = 0.5 * s->n * s->n + 6.0 * s->n + (s->n + s->m) * s->k;
+    const double product = s->rows >= s->cols ? apply_panels(s, s->rows, s->cols)
+                                              : transpose_panels(s, s->rows, s->cols);
+    const double rounds = 3.0 * s->k * s->k + s->m * s->k;
+    const double block = 4.0 * s->k * s->k + larger(s->solver, s->m * s->k);
+    return held + larger(product, s->compact ? 0.0 : larger(rounds, block));
 }
 
-// Bytes held while factors are rounded and checked.
+// What the proof needs beside the factors.
+static double proof_phase(const sizes *s)
+{
+    const double strip = smaller(256.0, s->k);
+    const double tile = panels(s, s->rows, s->cols, TILE);
+    const double rows = smaller(s->rows, TILE[0]), cols = smaller(s->cols, TILE[1]);
+    const double orthogonality = s->m * s->k + 258.0 * s->k;
+    if (s->proof == ECK_PROOF_TAIL)
+        return larger(orthogonality, 2.0 * (s->m + s->n) * s->k + 260.0 * s->k);
+    if (s->proof == ECK_PROOF_RESIDUAL)
+        return larger(orthogonality, 2.0 * tile + s->threads * strip * (rows + cols));
+    const double probes = (double)ecki_probe_count(s->failure);
+    const double factors =
+        s->k * probes + larger(transpose_panels(s, s->cols, s->k), apply_panels(s, s->rows, s->k));
+    return larger(orthogonality, probes * (s->cols + 2.0 * s->rows) +
+                                     larger(apply_panels(s, s->rows, s->cols), factors));
+}
+
+// Factors in F64 and as stored, with a square being completed, or with the proof.
 static double finish_phase(const sizes *s)
 {
-    const double factors = 8.0 * ((s->n + s->m) * s->k + 16.0 * s->n);
-    const double u = s->full ? s->rows * s->rows : s->rows * s->k;
-    const double v = s->full ? s->cols * s->cols : s->cols * s->k;
     const double square = s->full ? 2.0 * s->m * s->m : 0.0;
-    const double strips = 512.0 * (s->k < 256.0 ? s->k : 256.0) + 256.0 * s->k;
-    return factors + s->store * (u + v) +
-           8.0 * largest(square, 2.0 * s->tile + 4096.0 * strips / 256.0);
+    return (s->n + s->m) * s->k + 8.0 * s->n + s->stored + larger(square, proof_phase(s));
 }
 
-// Numbers held by LAPACK on the whole matrix: the matrix, U, V^T, workspace; or the same after a
-// QR.
+// LAPACK on the whole matrix: the matrix, U, V^T, workspace; or the same for R after a QR.
 static double dense_phase(const sizes *s, bool by_qr)
 {
-    const int64_t m = by_qr ? (int64_t)s->n : (int64_t)s->m, n = (int64_t)s->n;
-    const double work = (double)ecki_dgesvx_work(m, n, s->factors, ECKI_DGESDD) + 4.0 * s->n;
-    const double inside =
-        (double)m * s->n * (s->factors ? 2.0 : 1.0) + (s->factors ? s->n * s->n : 0.0);
-    const double lifted = s->factors ? s->m * s->k + (s->m + s->n) * s->k : 0.0;
-    return inside + largest(work, lifted) + (by_qr ? s->m * s->n : 0.0) + 64.0 * s->cols;
+    const double m = by_qr ? s->n : s->m, square = s->factors ? s->n * s->n : 0.0;
+    const int64_t wide = (int64_t)smaller(m, 1e9), n = (int64_t)smaller(s->n, 1e9);
+    const double work = (double)ecki_dgesvx_work(wide, n, s->factors, ECKI_DGESDD) + 4.0 * s->n;
+    const double inside = m * s->n * (s->factors ? 2.0 : 1.0) + square + 6.0 * s->n;
+    const double rounds = larger(258.0 * s->k, 2.0 * s->k * s->k + s->m * s->k);
+    const double taken = (s->m + s->n) * s->k + (by_qr ? s->m * s->k : 0.0) + rounds;
+    const double reduced = by_qr ? s->m * s->n + s->n : 0.0;
+    return reduced + inside + larger(larger(work, s->factors ? taken : 0.0), 64.0 * s->cols);
 }
 
-static sizes sizes_of(const eck_operator_info *info, const eck_svd_options *o, int64_t rank)
+static sizes sizes_of(const eck_operator_info *info, const eck_svd_options *o, int64_t rank,
+                      int32_t threads)
 {
-    sizes s = { .rows = (double)info->rows, .cols = (double)info->cols };
+    sizes s = { .rows = (double)info->rows, .cols = (double)info->cols, .threads = threads };
     eck_dtype store = o->store;
     if (store == ECK_DTYPE_NONE)
         store = info->storage == ECK_DTYPE_F64 ? ECK_DTYPE_F64 : ECK_DTYPE_F32;
-    s.m = largest(s.rows, s.cols);
-    s.n = s.rows + s.cols - s.m;
+    s.m = larger(s.rows, s.cols);
+    s.n = smaller(s.rows, s.cols);
     s.factors = rank >= 0 && ecki_wants_factors(o);
-    s.k = s.factors ? ((double)rank < s.n ? (double)rank : s.n) : 0.0;
-    s.store = eck_dtype_bits(store) / 8;
+    s.k = s.factors ? smaller((double)rank, s.n) : 0.0;
     s.compact = (o->want & ECK_WANT_COMPACT) != 0;
     s.full = s.factors && (o->want & ECK_WANT_FULL) && !s.compact;
-    const double tile = (s.rows < ECKI_PANEL_ROWS ? s.rows : ECKI_PANEL_ROWS) *
-                        (s.cols < ECKI_PANEL_COLS ? s.cols : ECKI_PANEL_COLS);
-    s.tile = tile * ecki_threads(NULL);
+    const double u = s.full ? s.rows : s.k, v = s.full ? s.cols : s.k;
+    s.stored = (s.rows * u + s.cols * v) * eck_dtype_bits(store) / 64.0;
+    s.solver = 4.0 * s.k * s.k + 140.0 * s.k;
+    s.proof = o->proof;
+    s.failure = o->failure;
     return s;
+}
+
+int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank,
+                        int32_t threads)
+{
+    const sizes s = sizes_of(info, options, rank, threads);
+    double numbers = scan_phase(&s);
+    if (info->storage == ECK_DTYPE_F64 || options->engine == ECK_ENGINE_GOLUB_KAHAN) {
+        const bool by_qr =
+            options->engine != ECK_ENGINE_GOLUB_KAHAN && 6.0 * (s.m - s.n) >= 5.0 * s.n;
+        numbers = larger(numbers, dense_phase(&s, by_qr));
+    } else {
+        numbers = larger(numbers, gram_phase(&s));
+        if (s.factors) numbers = larger(numbers, larger(vectors_phase(&s), far_phase(&s)));
+    }
+    if (s.factors) numbers = larger(numbers, finish_phase(&s));
+    const double bytes = 8.0 * numbers + 16384.0; // objects, rows, names
+    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
 int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank)
 {
     const eck_svd_options defaults = ECK_SVD_OPTIONS_INIT;
-    const eck_svd_options *const o = options ? options : &defaults;
-    const sizes s = sizes_of(info, o, rank);
-    const bool dense = info->storage == ECK_DTYPE_F64 || o->engine == ECK_ENGINE_GOLUB_KAHAN;
-    double bytes = 8.0 * s.tile;
-    if (dense) {
-        const bool by_qr = o->engine != ECK_ENGINE_GOLUB_KAHAN && 6.0 * (s.m - s.n) >= 5.0 * s.n;
-        bytes = largest(bytes, 8.0 * dense_phase(&s, by_qr));
-    } else {
-        bytes = largest(bytes, 8.0 * gram_phase(&s));
-        if (s.factors) bytes = largest(bytes, 8.0 * largest(vectors_phase(&s), far_phase(&s)));
-    }
-    if (s.factors) bytes = largest(bytes, finish_phase(&s));
-    bytes += 65536.0;
-    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
+    const eck_context fit = ecki_fit_context(NULL, info);
+    return ecki_svd_memory(info, options ? options : &defaults, rank, ecki_threads(&fit));
 }

@@ -79,7 +79,7 @@ typedef struct ecki_dense_svd {
     double *vt; /**< [n,n], or NULL */
 } ecki_dense_svd;
 
-/** One solver of the retry chain. */
+/** One solver of the retry chain. info_out 0: converged. */
 eck_status ecki_dgesvx(ecki_dense_svd *svd, ecki_svd_solver solver, int64_t *info_out,
                        eck_error *err);
 

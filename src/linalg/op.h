@@ -9,7 +9,13 @@
 
 /** Derived methods work on panels of this many rows and columns; a result depends on these, never
  * on threads. */
-enum { ECKI_PANEL_ROWS = 256, ECKI_PANEL_COLS = 4096, ECKI_GRAM_WIDTH = 512 };
+enum {
+    ECKI_PANEL_ROWS = 256,
+    ECKI_PANEL_COLS = 4096,
+    ECKI_GRAM_WIDTH = 512,
+    ECKI_TRANSPOSE_ROWS = 2048,
+    ECKI_TRANSPOSE_COLS = 512
+};
 
 /** How far rounding can take what an operator computes from what it stands for. */
 typedef struct ecki_measure {

@@ -36,9 +36,10 @@ static double deviation(double failure, double p, bool below)
 
 // So many that both factors together stay below 1.7: high / error <= 1.3 and error / truth <= 1.3
 // nearly always.
-static int64_t probe_count(double failure)
+int64_t ecki_probe_count(double failure)
 {
     int64_t p = PROBES_MIN;
+    if (!(failure > 0.0 && failure < 1.0)) return p; // refused elsewhere
     while (deviation(0.5 * failure, (double)p, true) < 1.0 / (1.3 * 1.3))
         p += 16;
     return p;
@@ -94,7 +95,7 @@ eck_status ecki_distance_probes(ecki_distance *out, const ecki_difference *d, do
     const int64_t cols = d->a->info.cols, rows = d->a->info.rows;
     ECK_REQUIRE(d->failure >= 1e-12 && d->failure <= 0.5, ECK_E_RANGE, -1,
                 "failure %g lies outside 1e-12 .. 0.5", d->failure);
-    const int64_t p = probe_count(d->failure);
+    const int64_t p = ecki_probe_count(d->failure);
     int64_t x_count = 0, y_count = 0;
     ECK_REQUIRE(ecki_mul(cols, p, &x_count) && ecki_mul(rows, p, &y_count), ECK_E_NOMEM, -1,
                 "not enough memory for %lld probes", (long long)p);

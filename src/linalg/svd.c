@@ -99,7 +99,8 @@ done:
 static eck_status require_memory(const ecki_svd_job *job, int64_t rank, eck_error *err)
 {
     if (!job->context || job->context->memory <= 0) return ECK_OK;
-    const int64_t needed = eck_svd_memory(&job->a->info, &job->options, rank);
+    const int32_t threads = ecki_threads(job->context);
+    const int64_t needed = ecki_svd_memory(&job->a->info, &job->options, rank, threads);
     if (needed <= job->context->memory) return ECK_OK;
     return ecki_error(err, ECK_E_BUDGET, -1, "factoring '%s' needs %lld bytes, %lld are allowed",
                       job->a->name, (long long)needed, (long long)job->context->memory);

@@ -45,6 +45,10 @@ eck_status ecki_svd_check_options(eck_svd_options *out, const eck_svd_options *g
 /** The context, on one thread where the work is too small to share; the same for every number of threads given. */
 eck_context ecki_fit_context(const eck_context *context, const eck_operator_info *info);
 
+/** eck_svd_memory() for a number of threads. */
+int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank,
+                        int32_t threads);
+
 /** True when factors are wanted at all. */
 bool ecki_wants_factors(const eck_svd_options *options);
 
