@@ -22,7 +22,7 @@ PYTHON = .eckart/venv/bin/python
 build:
 	@scripts/install-deps build
 	@scripts/configure build
-	@ninja -C build
+	@ninja -C build product
 
 demo: build
 	@scripts/install-deps test

@@ -137,12 +137,14 @@ static eck_status add_item(merging *job, const char *name, int64_t entry, step w
         source = &adapter->container->entries[adapter->extras[what.extra]];
     }
     job->steps[job->items.count] = what;
-    if (source)
-        ECK_TRY(ecki_items_add(&job->items, job->base, name, -1,
-                               entry >= 0 ? job->base->tensors[entry].dtype : source->dtype,
-                               source->ndim, source->shape, err));
-    else
-        ECK_TRY(ecki_items_add(&job->items, job->base, name, entry, ECK_DTYPE_NONE, 0, NULL, err));
+    if (source) {
+        ecki_tensor_spec spec = { name, source->dtype, source->ndim, { 0 } };
+        if (entry >= 0) spec.dtype = job->base->tensors[entry].dtype;
+        memcpy(spec.shape, source->shape, sizeof spec.shape);
+        ECK_TRY(ecki_items_add(&job->items, job->base, &spec, -1, err));
+    } else {
+        ECK_TRY(ecki_items_copy(&job->items, job->base, name, entry, err));
+    }
 done:
     return status;
 }
