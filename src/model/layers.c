@@ -6,6 +6,7 @@
  * told apart from impossible ones.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -65,19 +66,23 @@ static bool parent_has(const subject *s, const char *module, const char *name)
     return ecki_container_find(s->model->container, full) >= 0;
 }
 
-static bool is_embedding(const subject *s)
-{
-    static const char *const names[] = { "wte", "wpe", "shared", "emb", NULL };
-    if (s->tensor->ndim != 2 || !s->is_weight) return false;
-    if (strstr(s->last, "embedder")) return false;
-    return strstr(s->last, "embed") || one_of(s->last, names);
-}
-
 static bool is_head(const subject *s)
 {
-    static const char *const names[] = { "lm_head", "embed_out", NULL };
+    static const char *const names[] = { "lm_head", "embed_out", "vocab_projector", NULL };
     return s->tensor->ndim == 2 && (one_of(s->last, names) || strcmp(s->module, "output") == 0 ||
                                     ends_with(s->module, "predictions.decoder"));
+}
+
+/** Tables that are looked up. Names that go on after "embed" are matrices between embeddings and the rest. */
+static bool is_embedding(const subject *s)
+{
+    static const char *const names[] = { "wte", "wpe", "shared", "emb", "relative_attention_bias",
+                                         NULL };
+    static const char *const matrices[] = { "embedder", "proj", "mapping", "linear", NULL };
+    if (s->tensor->ndim != 2 || !s->is_weight || is_head(s)) return false;
+    for (const char *const *word = matrices; *word; word++)
+        if (strstr(s->last, *word)) return false;
+    return strstr(s->last, "embed") || ends_with(s->last, "_emb") || one_of(s->last, names);
 }
 
 /** GPT-2's Conv1D holds [in,out]: told by model_type, or by the shape of a c_attn that makes three of one. */
@@ -149,8 +154,22 @@ static void find_reason_parent(finding *f, const subject *s)
         text = "its parent reads it (TransformerEncoderLayer)";
     else if (strstr(s->tensor->name, "weight_ih_l") || strstr(s->tensor->name, "weight_hh_l"))
         text = "its parent reads it (LSTM or GRU)";
+    else if (s->tensor->ndim == 2 && !s->is_weight &&
+             strcmp(s->model->container->format, "safetensors") == 0)
+        text = "a bare parameter: its parent reads it";
     f->impossible = text != NULL;
     if (text) snprintf(f->text, sizeof f->text, "%s", text);
+}
+
+/** What chooses experts: named so, itself or the module that holds it, or a gate far wider than it is tall. */
+static bool is_router(const subject *s)
+{
+    const eck_tensor *t = s->tensor;
+    char parent[1100];
+
+    parent_of(parent, sizeof parent, s->module);
+    return strcmp(s->last, "router") == 0 || ends_with(parent, ".router") ||
+           (strcmp(s->last, "gate") == 0 && t->shape[0] * 4 <= t->shape[1]);
 }
 
 static void find_reason_role(finding *f, const subject *s)
@@ -162,13 +181,10 @@ static void find_reason_role(finding *f, const subject *s)
     if (is_embedding(s))
         text = strstr(s->last, "pos") || strcmp(s->last, "wpe") == 0 ? "position embeddings"
                                                                      : "embeddings";
-    else if (strcmp(s->last, "router") == 0 ||
-             (strcmp(s->last, "gate") == 0 && t->shape[0] * 4 <= t->shape[1]))
+    else if (is_router(s))
         text = "router";
     else if (is_head(s))
         text = "language-model head";
-    else if (!s->is_weight && strcmp(s->model->container->format, "safetensors") == 0)
-        text = "a bare parameter: its parent reads it";
     if (text) snprintf(f->text, sizeof f->text, "%s", text);
 }
 
@@ -331,7 +347,7 @@ done:
 }
 
 /**
- * Ties input embeddings to the head. A head that is stored decides by its bytes; one that is absent from a causal model
+ * Ties input embeddings to the head. A head that is stored decides by its bytes; one that is absent from a model with a head
  * is tied unless the configuration denies it. What tie_word_embeddings says of a stored head is not believed.
  */
 static eck_status ties_find(eck_model *model, eck_error *err)
@@ -350,8 +366,8 @@ static eck_status ties_find(eck_model *model, eck_error *err)
         const char *dot = strrchr(layer->name, '.');
         bool same = false;
         if (layer->view.factored || !one_of(dot ? dot + 1 : layer->name, inputs)) continue;
-        if (!head && model->causal && (!model->ties_known || model->ties_embeddings))
-            ECK_TRY(tie(layer, "lm_head", err));
+        if (!head && model->has_head && (!model->ties_known || model->ties_embeddings))
+            ECK_TRY(tie(layer, model->causal ? "lm_head" : "the head", err));
         if (!head || head->view.factored) continue;
         ECK_TRY(same_sample(&same, model, layer->view.weight, head->view.weight, err));
         if (!same) continue;
@@ -359,6 +375,40 @@ static eck_status ties_find(eck_model *model, eck_error *err)
         ECK_TRY(tie(head, layer->name, err));
     }
 done:
+    return status;
+}
+
+/** A layer's name beside its index, for sorting without a global. */
+typedef struct named {
+    const char *name;
+    bool impossible;
+    int64_t index;
+} named;
+
+/** By name; of a module and a bare parameter of one name, the one that can be factored comes first. */
+static int by_name(const void *a, const void *b)
+{
+    const named *x = a, *y = b;
+    const int order = strcmp(x->name, y->name);
+    if (order != 0) return order;
+    if (x->impossible != y->impossible) return x->impossible ? 1 : -1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+static eck_status index_create(eck_model *model, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    named *list = NULL;
+
+    ECK_ALLOC(list, model->layer_count);
+    ECK_ALLOC(model->layers_by_name, model->layer_count);
+    for (int64_t i = 0; i < model->layer_count; i++)
+        list[i] = (named){ model->layers[i].name, model->layers[i].impossible, i };
+    qsort(list, (size_t)model->layer_count, sizeof *list, by_name);
+    for (int64_t i = 0; i < model->layer_count; i++)
+        model->layers_by_name[i] = list[i].index;
+done:
+    ecki_free(list);
     return status;
 }
 
@@ -384,6 +434,7 @@ eck_status ecki_layers_find(eck_model *model, eck_error *err)
         }
     }
     ECK_TRY(ties_find(model, err));
+    ECK_TRY(index_create(model, err));
     ECK_TRY(eck_model_select(model, &selection, err));
 done:
     ecki_free(claimed);
@@ -400,15 +451,27 @@ void ecki_layers_clear(eck_model *model)
         ecki_free(layer->selected_reason);
     }
     ecki_free(model->layers);
+    ecki_free(model->layers_by_name);
     model->layers = NULL;
+    model->layers_by_name = NULL;
     model->layer_count = 0;
 }
 
 int64_t ecki_layer_find(const eck_model *model, const char *name)
 {
-    for (int64_t i = 0; i < model->layer_count; i++)
-        if (strcmp(model->layers[i].name, name) == 0) return i;
-    return -1;
+    int64_t low = 0, high = model->layer_count;
+
+    // The first whose name is not below the one wanted.
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (strcmp(model->layers[model->layers_by_name[middle]].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == model->layer_count) return -1;
+    const int64_t index = model->layers_by_name[low];
+    return strcmp(model->layers[index].name, name) == 0 ? index : -1;
 }
 
 const char *ecki_layer_kind(const eck_layer *layer)

@@ -62,8 +62,10 @@ struct eck_model {
     eck_tensor *tensors;
     ecki_layer *layers;
     int64_t layer_count;
+    int64_t *layers_by_name; /**< their indices, sorted */
     ecki_manifest *manifest; /**< NULL: no output of ours */
     char *model_type; /**< of config.json, or NULL */
+    bool has_head; /**< the architecture predicts words from the last hidden state */
     bool causal, ties_embeddings, ties_known;
 };
 

@@ -36,6 +36,9 @@ done:
 static eck_status config_use(eck_model *model, const json_t *config, eck_error *err)
 {
     eck_status status = ECK_OK;
+    static const char *const headed[] = {
+        "CausalLM", "LMHead", "ForMaskedLM", "ForPreTraining", "ForConditionalGeneration", NULL
+    };
     const json_t *type = json_object_get(config, "model_type");
     const json_t *names = json_object_get(config, "architectures");
     const json_t *tie = json_object_get(config, "tie_word_embeddings");
@@ -46,6 +49,8 @@ static eck_status config_use(eck_model *model, const json_t *config, eck_error *
         model->model_type = ecki_strdup(json_string_value(type));
         ECK_HAVE(model->model_type);
     }
+    for (const char *const *end = headed; first && *end; end++)
+        model->has_head = model->has_head || strstr(first, *end);
     model->causal = first && (strstr(first, "CausalLM") || strstr(first, "LMHeadModel"));
     if (!json_is_boolean(tie)) tie = json_object_get(text, "tie_word_embeddings");
     model->ties_known = json_is_boolean(tie);
