@@ -165,10 +165,31 @@ MUTANTS = [
     },
     {
         "name": "a-short-file-is-published",
-        "file": "src/format/atomic.c",
+        "file": "src/format/output_file.c",
         "old": "if (output->reserved < 0 || info.st_size == output->reserved) return ECK_OK;",
         "new": "if (output->reserved < 0 || info.st_size <= output->reserved) return ECK_OK;",
         "tests": ["atomic"],
+    },
+    {
+        "name": "a-link-may-leave-its-directory",
+        "file": "src/format/input.c",
+        "old": "    return lies_in(place, blobs);\n",
+        "new": "    return lies_in(place, blobs) || blobs[0];\n",
+        "tests": ["golden", "input", "carried"],
+    },
+    {
+        "name": "a-checksum-is-not-compared",
+        "file": "src/format/zip.c",
+        "old": "if (checksum == member->checksum) return ECK_OK;",
+        "new": "if (checksum || member->checksum) return ECK_OK;",
+        "tests": ["golden", "npz_reader", "zip"],
+    },
+    {
+        "name": "a-byte-may-be-written-twice",
+        "file": "src/format/safetensors_writer.c",
+        "old": "    if (!*new_out) return ECK_OK;\n",
+        "new": "    *new_out = true;\n",
+        "tests": ["safetensors_writer"],
     },
     {
         "name": "the-old-file-goes-before-the-new-one-is-whole",
