@@ -1,8 +1,8 @@
 """eckart: low-rank compression of neural networks.
 
 `svd`, `svdvals`, `eigh` and `TruncatedSVD` take matrices apart; `plan`, `compress`, `verify` and `restore` do whole
-models. They call libeckart, which is loaded when first needed. `eckart.torch` loads factored models into PyTorch
-modules, `eckart.transformers` whole directories. Importing `eckart` itself needs none of torch, scikit-learn, libeckart.
+models, `lora` adapters. They call libeckart, which is loaded when first needed. `eckart.torch` loads factored models into
+PyTorch modules, `eckart.transformers` whole directories. Importing `eckart` needs none of torch, scikit-learn, libeckart.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from .errors import (
 from .manifest import PRODUCER_VERSION, Manifest, Module, Stage
 
 if TYPE_CHECKING:
+    from . import lora
     from .compression import Choice, Outcome, Plan, Verdict, compress, plan, restore, verify
     from .linalg import SVD, Certificate, Eigen, eigh, svd, svdvals
     from .sklearn import TruncatedSVD
@@ -49,6 +50,8 @@ _HOME = {name: module for module, names in _LAZY.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "lora":
+        return importlib.import_module(".lora", __name__)
     if name not in _HOME:
         raise AttributeError(f"module 'eckart' has no attribute '{name}'")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
@@ -57,7 +60,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME, "lora"})
 
 
 __all__ = [
@@ -94,6 +97,7 @@ __all__ = [
     "__version__",
     "compress",
     "eigh",
+    "lora",
     "plan",
     "restore",
     "svd",

@@ -5,14 +5,15 @@ import importlib
 
 import eckart
 import pytest
-from bindings_example_files import write_model
+from bindings_example_files import write_adapter, write_model
 
 
-@pytest.mark.parametrize(("module", "least"), [("linalg", 9), ("compression", 7), ("sklearn", 4)])
+@pytest.mark.parametrize(("module", "least"), [("linalg", 9), ("compression", 7), ("sklearn", 4), ("lora", 12)])
 def test_docstrings(module, least, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ECKART_CACHE", str(tmp_path))
     write_model("MODEL.safetensors")
+    write_adapter("ADAPTER")
     found = importlib.import_module(f"eckart.{module}")
     tests = doctest.DocTestFinder(exclude_empty=True).find(found, globs={"eckart": eckart})
     # In the order of the file: later examples go on from earlier ones.

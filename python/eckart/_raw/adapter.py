@@ -134,6 +134,7 @@ class eck_adapter_outcome(Structure):
 
 class eck_adapter_write(Structure):
     version: int
+    path: Bytes | None
     replace: bool
     dry_run: bool
     store: int
@@ -141,6 +142,7 @@ class eck_adapter_write(Structure):
     shard_bytes: int
     _fields_ = [
         ("version", c_uint32),
+        ("path", c_char_p),
         ("replace", c_bool),
         ("dry_run", c_bool),
         ("store", c_int),
@@ -172,6 +174,15 @@ class eck_weighted_adapter(Structure):
     _fields_ = [
         ("adapter", POINTER(eck_adapter)),
         ("weight", c_double),
+    ]
+
+
+class eck_adapter_sum(Structure):
+    terms: Any
+    count: int
+    _fields_ = [
+        ("terms", POINTER(eck_weighted_adapter)),
+        ("count", c_int64),
     ]
 
 
@@ -232,6 +243,23 @@ class eck_adapter_base(Structure):
     ]
 
 
+class eck_convert_options(Structure):
+    version: int
+    layout: int
+    bases: Any
+    base_count: int
+    component: Bytes | None
+    write: eck_adapter_write
+    _fields_ = [
+        ("version", c_uint32),
+        ("layout", c_int),
+        ("bases", POINTER(eck_adapter_base)),
+        ("base_count", c_int64),
+        ("component", c_char_p),
+        ("write", eck_adapter_write),
+    ]
+
+
 class eck_extract_options(Structure):
     version: int
     budget: eck_adapter_budget
@@ -277,20 +305,24 @@ class eck_init_options(Structure):
 
 
 def ECK_ADAPTER_WRITE_INIT() -> eck_adapter_write:
-    return eck_adapter_write(1, False, False, 0, 0, 5000000000)
+    return eck_adapter_write(1, None, False, False, 0, 0, 5000000000)
 
 
 def ECK_ADAPTER_BUDGET_INIT() -> eck_adapter_budget:
     return eck_adapter_budget(1, -1, -1, -1, -1, -1)
 
 
+def ECK_CONVERT_OPTIONS_INIT() -> eck_convert_options:
+    return eck_convert_options(1, 1, None, 0, None, (1, None, False, False, 0, 0, 5000000000))
+
+
 def ECK_EXTRACT_OPTIONS_INIT() -> eck_extract_options:
-    return eck_extract_options(1, (1, 32, -1, -1, -1, -1), 1, None, False, False, (1, False, False, 0, 0,
+    return eck_extract_options(1, (1, 32, -1, -1, -1, -1), 1, None, False, False, (1, None, False, False, 0, 0,
         5000000000))
 
 
 def ECK_INIT_OPTIONS_INIT() -> eck_init_options:
-    return eck_init_options(1, 1, 8, 0, 0, None, (1, False, False, 0, 0, 5000000000))
+    return eck_init_options(1, 1, 8, 0, 0, None, (1, None, False, False, 0, 0, 5000000000))
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -308,19 +340,19 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_factors_clear": (None, [POINTER(eck_factors)]),
     "eck_adapter_load": (c_int, [POINTER(eck_factors), POINTER(eck_adapter), c_int64, POINTER(eck_error)]),
     "eck_adapter_outcome_clear": (None, [POINTER(eck_adapter_outcome)]),
-    "eck_adapter_resize": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_adapter), c_char_p,
-        POINTER(eck_adapter_budget), POINTER(eck_adapter_write), POINTER(eck_context), POINTER(eck_error)]),
-    "eck_adapter_combine": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_weighted_adapter), c_int64, c_int64,
-        c_char_p, POINTER(eck_adapter_write), POINTER(eck_context), POINTER(eck_error)]),
+    "eck_adapter_resize": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_adapter), POINTER(eck_adapter_budget),
+        POINTER(eck_adapter_write), POINTER(eck_context), POINTER(eck_error)]),
+    "eck_adapter_combine": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_adapter_sum), c_int64,
+        POINTER(eck_adapter_write), POINTER(eck_context), POINTER(eck_error)]),
     "eck_adapter_comparison_clear": (None, [POINTER(eck_adapter_comparison)]),
     "eck_adapter_compare": (c_int, [POINTER(eck_adapter_comparison), POINTER(eck_adapter), POINTER(eck_adapter),
         POINTER(eck_context), POINTER(eck_error)]),
-    "eck_adapter_convert": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_adapter), c_int,
-        POINTER(eck_adapter_base), c_int64, c_char_p, c_char_p, POINTER(eck_adapter_write), POINTER(eck_error)]),
-    "eck_adapter_merge": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_model), POINTER(eck_weighted_adapter),
-        c_int64, c_char_p, POINTER(eck_adapter_write), POINTER(eck_context), POINTER(eck_error)]),
-    "eck_adapter_extract": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_model), POINTER(eck_model), c_char_p,
+    "eck_adapter_convert": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_adapter),
+        POINTER(eck_convert_options), POINTER(eck_error)]),
+    "eck_adapter_merge": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_model), POINTER(eck_adapter_sum),
+        POINTER(eck_adapter_write), POINTER(eck_context), POINTER(eck_error)]),
+    "eck_adapter_extract": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_model), POINTER(eck_model),
         POINTER(eck_extract_options), POINTER(eck_context), POINTER(eck_error)]),
-    "eck_adapter_init": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_model), c_char_p,
-        POINTER(eck_init_options), POINTER(eck_context), POINTER(eck_error)]),
+    "eck_adapter_init": (c_int, [POINTER(eck_adapter_outcome), POINTER(eck_model), POINTER(eck_init_options),
+        POINTER(eck_context), POINTER(eck_error)]),
 }

@@ -45,13 +45,24 @@ class eck_factored_info(Structure):
     ]
 
 
+class eck_truncation(Structure):
+    rank: int
+    split: int
+    store: int
+    _fields_ = [
+        ("rank", c_int64),
+        ("split", c_int),
+        ("store", c_int),
+    ]
+
+
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_factored_create": (c_int, [POINTER(POINTER(eck_factored)), POINTER(eck_term), c_int64, c_int64,
         POINTER(eck_error)]),
     "eck_factored_free": (None, [POINTER(eck_factored)]),
     "eck_factored_get_info": (POINTER(eck_factored_info), [POINTER(eck_factored)]),
     "eck_factored_truncate": (c_int, [POINTER(POINTER(eck_array)), POINTER(POINTER(eck_array)),
-        POINTER(eck_factored), c_int64, c_int, c_int, POINTER(eck_error)]),
+        POINTER(eck_factored), POINTER(eck_truncation), POINTER(eck_error)]),
     "eck_factored_inner": (c_int, [POINTER(c_double), POINTER(eck_factored), POINTER(eck_factored),
         POINTER(eck_error)]),
     "eck_factored_distance": (c_int, [POINTER(c_double), POINTER(eck_factored), POINTER(eck_term),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_int64
 from typing import Any
 
+from .adapter import eck_adapter, eck_adapter_comparison, eck_adapter_outcome
 from .model import eck_analysis, eck_frontier_row, eck_model, eck_outcome, eck_plan, eck_verdict
 from .operator import eck_operator_info
 from .status import eck_error
@@ -26,4 +27,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         POINTER(eck_error)]),
     "eck_report_verify": (c_int, [POINTER(c_char_p), POINTER(eck_verdict), POINTER(eck_error)]),
     "eck_report_error": (c_int, [POINTER(c_char_p), POINTER(eck_error)]),
+    "eck_report_adapter": (c_int, [POINTER(c_char_p), POINTER(eck_adapter), POINTER(eck_error)]),
+    "eck_report_adapter_outcome": (c_int, [POINTER(c_char_p), c_char_p, POINTER(eck_adapter_outcome),
+        POINTER(eck_error)]),
+    "eck_report_adapter_comparison": (c_int, [POINTER(c_char_p), POINTER(eck_adapter_comparison),
+        POINTER(eck_error)]),
 }
