@@ -1,8 +1,9 @@
 """eckart: low-rank compression of neural networks.
 
 `svd`, `svdvals`, `eigh` and `TruncatedSVD` take matrices apart; `plan`, `compress`, `verify` and `restore` do whole
-models, `lora` adapters. They call libeckart, which is loaded when first needed. `eckart.torch` loads factored models into
-PyTorch modules, `eckart.transformers` whole directories. Importing `eckart` needs none of torch, scikit-learn, libeckart.
+models, `lora` adapters. They call libeckart, which is loaded when first needed. `eckart.torch` loads factored models
+into PyTorch modules, `eckart.transformers` whole directories. Importing `eckart` needs neither torch nor scikit-learn nor
+libeckart.
 """
 
 from __future__ import annotations

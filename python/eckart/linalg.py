@@ -1,7 +1,7 @@
 """The decompositions: `svd`, `svdvals`, `eigh`, each with its certificate.
 
-They take NumPy arrays in any layout (memmaps too), torch CPU tensors and what NumPy makes a matrix of; float64, float32,
-float16 and bfloat16 are read where they lie. Torch in, torch out. The interpreter lock is free while they work.
+They take NumPy arrays in any layout (memmaps too), torch CPU tensors and what NumPy makes a matrix of; float64,
+float32, float16 and bfloat16 are read where they lie. Torch in, torch out. The interpreter lock is free meanwhile.
 """
 
 from __future__ import annotations

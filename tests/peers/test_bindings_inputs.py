@@ -101,7 +101,8 @@ def test_every_status_has_its_exception():
     assert len(set(_run._EXCEPTIONS.values())) == len(_run._EXCEPTIONS)
     error = eck_error(eck_status.ECK_E_FORMAT, 12, b"a/b.npy", b"wte", b"cannot read 'wte'")
     found = _run.exception_of(error)
-    assert isinstance(found, eckart.FormatError) and isinstance(found, eckart.Error) and str(found) == "cannot read 'wte'"
+    assert isinstance(found, eckart.FormatError) and isinstance(found, eckart.Error)
+    assert str(found) == "cannot read 'wte'"
     assert (found.offset, found.file, found.tensor) == (12, "a/b.npy", "wte")
     assert _run.exception_of(eck_error(eck_status.ECK_E_IO, -1)).offset is None
     named = {name for name in vars(eckart.errors) if name.endswith("Error")}

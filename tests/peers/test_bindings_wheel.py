@@ -33,7 +33,8 @@ def wheel(tmp_path_factory):
     directory = tmp_path_factory.mktemp("dist")
     # Not resolved: the environment, not the Python it was made from.
     environment = {**os.environ, "ECKART_VENV": str(pathlib.Path(sys.executable).parents[1])}
-    done = subprocess.run([str(ROOT / "scripts" / "wheel"), str(directory)], env=environment, capture_output=True, text=True)
+    command = [str(ROOT / "scripts" / "wheel"), str(directory)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = directory.glob("*.whl")
     return path

@@ -70,6 +70,17 @@ class eck_fit_options(Structure):
     ]
 
 
+class eck_weight(Structure):
+    w: Any
+    spectrum: Any
+    dense: Any
+    _fields_ = [
+        ("w", POINTER(eck_operator)),
+        ("spectrum", POINTER(eck_spectrum)),
+        ("dense", POINTER(eck_stage)),
+    ]
+
+
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_method_name": (c_char_p, [c_int]),
     "eck_method_parse": (c_int, [POINTER(c_int), c_char_p, POINTER(eck_error)]),
@@ -79,9 +90,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         POINTER(eck_error)]),
     "eck_break_even_rank": (c_int64, [POINTER(eck_stage)]),
     "eck_chain_outline": (c_int, [POINTER(eck_chain), POINTER(eck_stage), POINTER(eck_point), POINTER(eck_error)]),
-    "eck_chain_fit": (c_int, [POINTER(eck_chain), POINTER(eck_certificate), POINTER(eck_operator),
-        POINTER(eck_spectrum), POINTER(eck_stage), POINTER(eck_point), POINTER(eck_fit_options),
-        POINTER(eck_context), POINTER(eck_error)]),
+    "eck_chain_fit": (c_int, [POINTER(eck_chain), POINTER(eck_certificate), POINTER(eck_weight), POINTER(eck_point),
+        POINTER(eck_fit_options), POINTER(eck_context), POINTER(eck_error)]),
     "eck_operator_chain": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_chain), POINTER(eck_stage),
         POINTER(eck_error)]),
 }
