@@ -91,8 +91,8 @@ static eck_status parse_letters(parser *parse, const char *argument)
 
 static eck_status add_operand(parser *parse, const char *operand)
 {
-    const int most = parse->about->operand_most > 0 ? parse->about->operand_most
-                                                    : parse->about->operand_count;
+    const int most =
+        parse->about->operand_most > 0 ? parse->about->operand_most : parse->about->operand_count;
     if (parse->operand_count == most)
         return session_usage(parse->run, "unexpected argument '%s' (usage: eckart %s %s)", operand,
                              parse->about->name, parse->about->operands);

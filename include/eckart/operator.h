@@ -19,7 +19,7 @@ extern "C" {
 
 typedef enum eck_side {
     ECK_SIDE_RIGHT = 0, /**< A^T A, [cols,cols] */
-    ECK_SIDE_LEFT = 1   /**< A A^T, [rows,rows] */
+    ECK_SIDE_LEFT = 1 /**< A A^T, [rows,rows] */
 } eck_side;
 
 /** A real matrix, immutable; owned by the caller, eck_operator_free(); borrows what it is made of. Thread-safe. */
@@ -27,10 +27,10 @@ typedef struct eck_operator eck_operator;
 
 /** What one pass over a matrix tells. */
 typedef struct eck_scan {
-    double max;                /**< largest absolute value */
-    double norm2;              /**< squared Frobenius norm, summed in F64 after exact scaling; may be infinity */
-    int64_t first_nonfinite;   /**< flat row-major index of the first NaN or infinity; -1 none */
-    int64_t nonfinite;         /**< how many there are */
+    double max; /**< largest absolute value */
+    double norm2; /**< squared Frobenius norm, summed in F64 after exact scaling; may be infinity */
+    int64_t first_nonfinite; /**< flat row-major index of the first NaN or infinity; -1 none */
+    int64_t nonfinite; /**< how many there are */
 } eck_scan;
 
 /**
@@ -45,7 +45,8 @@ typedef struct eck_operator_methods {
     /** out [rows,x.cols] = scale A x, x [cols,*]; both F64. */
     eck_status (*apply)(void *self, double scale, eck_panel x, eck_panel out, eck_error *err);
     /** out [cols,y.cols] = scale A^T y, y [rows,*]; both F64. */
-    eck_status (*apply_transpose)(void *self, double scale, eck_panel y, eck_panel out, eck_error *err);
+    eck_status (*apply_transpose)(void *self, double scale, eck_panel y, eck_panel out,
+                                  eck_error *err);
     /** out [p,p] F64 = scale^2 A^T A or scale^2 A A^T; the triangle i >= j of the row-major panel is filled. */
     eck_status (*gram)(void *self, eck_side side, double scale, eck_panel out, eck_error *err);
     /** One pass. */
@@ -56,15 +57,20 @@ typedef struct eck_operator_methods {
 typedef struct eck_operator_info {
     uint32_t version; /**< 1 */
     int64_t rows, cols;
-    eck_dtype storage;        /**< type of the stored numbers; decides lanes and the numerical rank; F64 if mixed */
-    bool resident;            /**< reading costs memory bandwidth only */
-    bool symmetric;           /**< promised by the maker, checked by eck_eigen_compute() */
-    const char *name;         /**< for messages; copied; NULL = "" */
-    double read_error;        /**< bound of the Frobenius norm of what rounding adds to a read of the whole; 0 = reads
+    eck_dtype
+        storage; /**< type of the stored numbers; decides lanes and the numerical rank; F64 if mixed */
+    bool resident; /**< reading costs memory bandwidth only */
+    bool symmetric; /**< promised by the maker, checked by eck_eigen_compute() */
+    const char *name; /**< for messages; copied; NULL = "" */
+    double
+        read_error; /**< bound of the Frobenius norm of what rounding adds to a read of the whole; 0 = reads
                                    are exact. Certificates add it to their own */
 } eck_operator_info;
 
-#define ECK_OPERATOR_INFO_INIT { 1, 0, 0, ECK_DTYPE_F32, false, false, 0, 0.0 }
+#define ECK_OPERATOR_INFO_INIT \
+    { \
+        1, 0, 0, ECK_DTYPE_F32, false, false, 0, 0.0 \
+    }
 
 /**
  * An operator of the caller's making.
@@ -74,7 +80,8 @@ typedef struct eck_operator_info {
  * Errors   ECK_E_SHAPE negative sizes; ECK_E_RANGE needed methods missing, storage no weight type; ECK_E_NOMEM
  */
 ECK_API eck_status eck_operator_create(eck_operator **out, const eck_operator_info *info,
-                                       const eck_operator_methods *methods, void *self, eck_error *err);
+                                       const eck_operator_methods *methods, void *self,
+                                       eck_error *err);
 ECK_API void eck_operator_free(eck_operator *a);
 
 /** Borrowed until eck_operator_free(). */
@@ -84,33 +91,36 @@ ECK_API const eck_operator_info *eck_operator_get_info(const eck_operator *a);
 ECK_API eck_status eck_operator_dense(eck_operator **out, eck_view a, eck_error *err);
 
 /** sum_i weights[i] terms[i]; borrows the terms. Used for `tuned - base` and `W - first last`. */
-ECK_API eck_status eck_operator_sum(eck_operator **out, const eck_operator *const *terms, const double *weights,
-                                    int64_t count, eck_error *err);
+ECK_API eck_status eck_operator_sum(eck_operator **out, const eck_operator *const *terms,
+                                    const double *weights, int64_t count, eck_error *err);
 
 /** scale B A, never formed; borrows both. B [rows,r], A [r,cols]. */
-ECK_API eck_status eck_operator_product(eck_operator **out, const eck_operator *b, const eck_operator *a,
-                                        double scale, eck_error *err);
+ECK_API eck_status eck_operator_product(eck_operator **out, const eck_operator *b,
+                                        const eck_operator *a, double scale, eck_error *err);
 
 /** A^T; borrows. */
-ECK_API eck_status eck_operator_transposed(eck_operator **out, const eck_operator *a, eck_error *err);
+ECK_API eck_status eck_operator_transposed(eck_operator **out, const eck_operator *a,
+                                           eck_error *err);
 
 /** A - 1 mean^T, mean over the rows of every column computed in F64 at creation: the operator of PCA; borrows. */
-ECK_API eck_status eck_operator_centered(eck_operator **out, const eck_operator *a, const eck_context *context,
-                                         eck_error *err);
+ECK_API eck_status eck_operator_centered(eck_operator **out, const eck_operator *a,
+                                         const eck_context *context, eck_error *err);
 
 /**
  * The methods, derived where the operator has none. Shapes as in eck_operator_methods, and checked.
  * Threads: as the context allows. Errors: ECK_E_SHAPE, ECK_E_RANGE panel types, and those of the operator.
  */
-ECK_API eck_status eck_operator_read(const eck_operator *a, int64_t row, int64_t col, eck_panel out, eck_error *err);
-ECK_API eck_status eck_operator_apply(const eck_operator *a, double scale, eck_panel x, eck_panel out,
-                                      const eck_context *context, eck_error *err);
-ECK_API eck_status eck_operator_apply_transpose(const eck_operator *a, double scale, eck_panel y, eck_panel out,
-                                                const eck_context *context, eck_error *err);
-ECK_API eck_status eck_operator_gram(const eck_operator *a, eck_side side, double scale, eck_panel out,
-                                     const eck_context *context, eck_error *err);
-ECK_API eck_status eck_operator_scan(eck_scan *out, const eck_operator *a, const eck_context *context,
+ECK_API eck_status eck_operator_read(const eck_operator *a, int64_t row, int64_t col, eck_panel out,
                                      eck_error *err);
+ECK_API eck_status eck_operator_apply(const eck_operator *a, double scale, eck_panel x,
+                                      eck_panel out, const eck_context *context, eck_error *err);
+ECK_API eck_status eck_operator_apply_transpose(const eck_operator *a, double scale, eck_panel y,
+                                                eck_panel out, const eck_context *context,
+                                                eck_error *err);
+ECK_API eck_status eck_operator_gram(const eck_operator *a, eck_side side, double scale,
+                                     eck_panel out, const eck_context *context, eck_error *err);
+ECK_API eck_status eck_operator_scan(eck_scan *out, const eck_operator *a,
+                                     const eck_context *context, eck_error *err);
 
 #ifdef __cplusplus
 }

@@ -70,12 +70,13 @@ ECK_API eck_status eck_report_adapter(char **out, const eck_adapter *adapter, ec
  *   "energy_clean","noise","rank_at_energy":{"0.50","0.80","0.90"}}],"totals":{"modules","kept","bytes_before",
  *   "bytes_after","norm","error","worst", of extract also "energy","energy_clean"},"remarks":[...],"seconds"};
  *   what does not apply is null. path NULL: nothing was written */
-ECK_API eck_status eck_report_adapter_outcome(char **out, const char *path, const eck_adapter_outcome *outcome,
-                                              eck_error *err);
+ECK_API eck_status eck_report_adapter_outcome(char **out, const char *path,
+                                              const eck_adapter_outcome *outcome, eck_error *err);
 
 /** {"modules":[{"name","rank_a","rank_b","norm_a","norm_b","cosine","distance","overlap_left","overlap_right",
  *   "angle_left","angle_right"}],"totals":{"modules","common","norm_a","norm_b","cosine","distance"}} */
-ECK_API eck_status eck_report_adapter_comparison(char **out, const eck_adapter_comparison *comparison,
+ECK_API eck_status eck_report_adapter_comparison(char **out,
+                                                 const eck_adapter_comparison *comparison,
                                                  eck_error *err);
 
 #ifdef __cplusplus

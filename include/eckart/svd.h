@@ -44,6 +44,7 @@ typedef enum eck_proof {
     ECK_PROOF_BOUND = 2     /**< "bound": Gaussian probes of the stored factors' residual; holds but for `failure` */
 } eck_proof;
 
+/** "exact", "residual", "bound": the word of JSON and of the command; static. */
 ECK_API const char *eck_proof_name(eck_proof proof);
 
 enum {
@@ -150,9 +151,16 @@ typedef struct eck_spectrum_info {
     double effective_rank;          /**< exp of the entropy of s / sum s (Roy and Vetterli 2007) */
 } eck_spectrum_info;
 
+/**
+ * out     owned by the caller, eck_spectrum_free()
+ * a       storage of at most 32 bits; read twice
+ * Cost    m n^2 + 4/3 n^3 operations in F64, n = min(rows,cols)
+ * Errors  ECK_E_NONFINITE offset = flat index; ECK_E_RANGE F64 storage; ECK_E_SOLVER; ECK_E_NOMEM
+ */
 ECK_API eck_status eck_spectrum_create(eck_spectrum **out, const eck_operator *a, const eck_context *context,
                                        eck_error *err);
 ECK_API void eck_spectrum_free(eck_spectrum *spectrum);
+/** Borrowed until eck_spectrum_free(). */
 ECK_API const eck_spectrum_info *eck_spectrum_get_info(const eck_spectrum *spectrum);
 
 /** The SVD of a rank chosen from the values; reads A once for the second factor and once for the residual. */

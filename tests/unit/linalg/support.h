@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "eckart/eckart.h"
+#include "eckart/svd.h"
 #include "linalg/op.h"
 
 /** An owned [rows,cols] matrix with a view and an operator on it. */
