@@ -179,6 +179,21 @@ static eck_status check_arrays(const char *path, const writing *job, write_funct
     return single ? ECK_OK : check_names(job->arrays, job->count, err);
 }
 
+/** Reads what was written with our own reader before anybody else can. */
+static eck_status check_output(const ecki_target *target, const writing *job, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_container *container = NULL;
+
+    ECK_TRY(ecki_container_open(&container, ecki_target_temporary(target), err));
+    ECK_REQUIRE(container->entry_count == job->count, ECK_E_IO, -1,
+                "%lld arrays were written and %lld are read again", (long long)job->count,
+                (long long)container->entry_count);
+done:
+    ecki_container_close(container);
+    return status;
+}
+
 eck_status eck_file_write_arrays(const char *path, const eck_named_array *arrays, int64_t count,
                                  bool replace, eck_error *err)
 {
@@ -194,6 +209,7 @@ eck_status eck_file_write_arrays(const char *path, const eck_named_array *arrays
                                err));
     ECK_TRY(ecki_target_open(&output, target, NULL, err));
     ECK_TRY(writer(output, &job, err));
+    ECK_TRY(check_output(target, &job, err));
     ECK_TRY(ecki_target_publish(target, err));
 done:
     ecki_target_free(target);

@@ -34,13 +34,13 @@ static double deviation(double failure, double p, bool below)
     return far;
 }
 
-// So many that both factors together stay below 1.7: high / error <= 1.3 and error / truth <= 1.3
+// So many that both factors together stay below 1.7: high / error <= 1.25, and error / truth <= 1.36
 // nearly always.
 int64_t ecki_probe_count(double failure)
 {
     int64_t p = PROBES_MIN;
     if (!(failure > 0.0 && failure < 1.0)) return p; // refused elsewhere
-    while (deviation(0.5 * failure, (double)p, true) < 1.0 / (1.3 * 1.3))
+    while (deviation(0.5 * failure, (double)p, true) < 1.0 / (1.25 * 1.25))
         p += 16;
     return p;
 }

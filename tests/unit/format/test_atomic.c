@@ -372,17 +372,23 @@ static void test_copy(void **state)
 static void test_size_is_checked(void **state)
 {
     (void)state;
-    ecki_target *target;
-    ecki_output *output;
-    const ecki_target_options options = { .path = scratch_path("size") };
-    assert_int_equal(ecki_target_create(&target, &options, &err), ECK_OK);
-    assert_int_equal(ecki_target_open(&output, target, NULL, &err), ECK_OK);
-    assert_int_equal(ecki_output_reserve(output, 4, &err), ECK_OK);
-    assert_int_equal(ecki_output_write(output, 0, "12345", 5, &err), ECK_OK);
-    assert_int_equal(ecki_target_publish(target, &err), ECK_E_IO);
-    assert_error(&err, ECK_E_IO, -1, "5 bytes on the disk of 4");
-    ecki_target_free(target);
-    assert_false(scratch_exists(scratch_path("size")));
+    const char *const path = scratch_path("size");
+    for (int32_t round = 0; round < 2; round++) {
+        ecki_target *target;
+        ecki_output *output;
+        assert_int_equal(ecki_target_create(&target, &(ecki_target_options){ .path = path }, &err),
+                         ECK_OK);
+        assert_int_equal(ecki_target_open(&output, target, NULL, &err), ECK_OK);
+        assert_int_equal(ecki_output_reserve(output, 4, &err), ECK_OK);
+        assert_int_equal(ecki_output_write(output, 0, "12345", round ? 3 : 5, &err), ECK_OK);
+        // where nothing can be reserved, what was never written is not there
+        if (round == 1) assert_int_equal(truncate(ecki_target_temporary(target), 3), 0);
+        assert_int_equal(ecki_target_publish(target, &err), ECK_E_IO);
+        assert_error(&err, ECK_E_IO, -1,
+                     round ? "3 bytes on the disk of 4" : "5 bytes on the disk of 4");
+        ecki_target_free(target);
+        assert_false(scratch_exists(path));
+    }
 }
 
 // A file system of 64 KiB; not being able to mount it fails the test, it does not pass it over.

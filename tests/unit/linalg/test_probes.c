@@ -54,7 +54,7 @@ static void failures(void **state)
         eck_certificate c;
         expect_ok(eck_certify(&c, a.op, b.op, ECK_PROOF_BOUND, allowed[i], 0, NULL, &err), &err);
         assert_true(c.failure == allowed[i]);
-        expect_at_most("claim over estimate", c.error_high / c.error, 1.31);
+        expect_at_most("claim over estimate", c.error_high / c.error, 1.26);
     }
     const double refused[] = { 0.0, 1e-13, 0.51, -1.0, NAN, INFINITY };
     for (int i = 0; i < 6; i++) {
