@@ -3,6 +3,7 @@
 #define ECKART_ECKART_H
 
 #include "eckart/adapter.h"
+#include "eckart/als.h"
 #include "eckart/array.h"
 #include "eckart/context.h"
 #include "eckart/decompose.h"

@@ -24,10 +24,12 @@ extern "C" {
 typedef enum eck_engine {
     ECK_ENGINE_AUTO = 0,
     ECK_ENGINE_EXACT = 1,
-    ECK_ENGINE_GOLUB_KAHAN = 5
+    ECK_ENGINE_GOLUB_KAHAN = 5,
+    ECK_ENGINE_ALS = 8,     /**< eck_als_compute() only */
+    ECK_ENGINE_GRADIENT = 9 /**< eck_als_compute() only */
 } eck_engine;
 
-/** Name used by option, plan, JSON and report ("exact", "golub-kahan"); static. */
+/** Name used by option, plan, JSON and report ("exact", "golub-kahan", "als", "gradient"); static. */
 ECK_API const char *eck_engine_name(eck_engine engine);
 
 typedef enum eck_rule {

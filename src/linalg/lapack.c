@@ -50,6 +50,8 @@ void dgesvj_(const char *joba, const char *jobu, const char *jobv, const int32_t
              size_t, size_t, size_t);
 void dpotrf_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, int32_t *info,
              size_t);
+void dpotrs_(const char *uplo, const int32_t *n, const int32_t *nrhs, const double *a,
+             const int32_t *lda, double *b, const int32_t *ldb, int32_t *info, size_t);
 
 // Numbers and 32-bit integers for one call.
 typedef struct workspace {
@@ -338,4 +340,17 @@ eck_status ecki_dpotrf(double *g, int64_t n, int64_t *info_out, eck_error *err)
 done:
     workspace_clear(&w);
     return status;
+}
+
+eck_status ecki_dpotrs(double *x, int64_t rows, const double *lower, int64_t n, eck_error *err)
+{
+    if (n == 0 || rows == 0) return ECK_OK;
+    if (ecki_max(n, rows) > INT32_MAX)
+        return ecki_error(err, ECK_E_SHAPE, -1, "size %lld is too large for dpotrs: at most %d",
+                          (long long)ecki_max(n, rows), INT32_MAX);
+    const int32_t order = (int32_t)n, count = (int32_t)rows;
+    int32_t info = 0;
+    // X G = B for rows of X is G X^T = B^T, and a row-major X is LAPACK's X^T.
+    dpotrs_("U", &order, &count, lower, &order, x, &order, &info, 1);
+    return require_zero(info, "dpotrs", err);
 }

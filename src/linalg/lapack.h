@@ -89,4 +89,7 @@ int64_t ecki_dgesvx_work(int64_t m, int64_t n, bool vectors, ecki_svd_solver sol
 /** G = L L^T on the lower triangle of a row-major matrix. */
 eck_status ecki_dpotrf(double *g, int64_t n, int64_t *info_out, eck_error *err);
 
+/** x = x G^-1 for a row-major x [rows,n], G as ecki_dpotrf() leaves it. */
+eck_status ecki_dpotrs(double *x, int64_t rows, const double *lower, int64_t n, eck_error *err);
+
 #endif

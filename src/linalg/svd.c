@@ -22,6 +22,10 @@ const char *eck_engine_name(eck_engine engine)
         return "exact";
     case ECK_ENGINE_GOLUB_KAHAN:
         return "golub-kahan";
+    case ECK_ENGINE_ALS:
+        return "als";
+    case ECK_ENGINE_GRADIENT:
+        return "gradient";
     }
     return "?";
 }

@@ -32,6 +32,7 @@ PUBLIC = {
     "svd": "linalg",
     "decompose": "decompose",
     "factored": "decompose",
+    "als": "decompose",
     "adapter": "model",
     "file": "format",
     "model": "model",
