@@ -25,7 +25,7 @@ build:
 	@ninja -C build product
 
 demo: build
-	@scripts/install-deps test
+	@scripts/install-deps python
 	@scripts/python-env
 	@$(PYTHON) scripts/demo
 

@@ -58,7 +58,7 @@ def measure(folder):
 
 
 def test_figures_are_those_on_record(tmp_path):
-    subprocess.run([ROOT / "scripts" / "fetch-model"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, ROOT / "scripts" / "fetch-model"], check=True, stdout=subprocess.DEVNULL)
     expected = list(csv.DictReader(RESULTS.open()))
     found = measure(tmp_path)
     assert [r["keep"] for r in found] == [r["keep"] for r in expected]
