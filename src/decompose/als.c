@@ -353,11 +353,11 @@ static eck_status store(eck_als *als, const fit *f, eck_error *err)
     const ecki_als_problem *const p = &f->problem;
     const eck_view v = eck_view_matrix(f->v[0], ECK_DTYPE_F64, p->cols, p->rank);
     const eck_view u = eck_view_matrix(f->u[0], ECK_DTYPE_F64, p->rows, p->rank);
+    const eck_truncation kept = { p->rank, ECK_SPLIT_BALANCED, f->options.store };
     const eck_term term = { 1.0 / p->scale, eck_view_transposed(v), u };
 
     ECK_TRY(eck_factored_create(&factored, &term, 1, 0, err));
-    ECK_TRY(eck_factored_truncate(&als->first, &als->last, factored, p->rank, ECK_SPLIT_BALANCED,
-                                  f->options.store, err));
+    ECK_TRY(eck_factored_truncate(&als->first, &als->last, factored, &kept, err));
     ECK_TRY(eck_array_create(&als->values, ECK_DTYPE_F64, 1, &p->rank, err));
     const eck_factored_info *const info = eck_factored_get_info(factored);
     memcpy(als->values->data, info->values,
