@@ -32,11 +32,13 @@ demo: build
 test:
 	@scripts/install-deps build test
 	@scripts/python-env
+	@$(PYTHON) scripts/fetch-model
 	@scripts/test
 
 test-long:
 	@scripts/install-deps build test
 	@scripts/python-env
+	@$(PYTHON) scripts/fetch-model
 	@scripts/test --long
 
 asan:
