@@ -1,11 +1,15 @@
-"""The examples in the docstrings of the bindings run and give what they say."""
+"""The examples in the docstrings of the bindings run and give what they say; the package is typed throughout."""
 
 import doctest
 import importlib
+import os
+import subprocess
+import sys
 
 import eckart
 import pytest
 from bindings_example_files import write_adapter, write_model
+from factored_files import ROOT
 
 
 @pytest.mark.parametrize(("module", "least"), [("linalg", 9), ("compression", 7), ("sklearn", 4), ("lora", 12)])
@@ -29,3 +33,10 @@ def test_everything_public_has_a_docstring():
     assert set(eckart.__all__) <= set(dir(eckart))
     with pytest.raises(AttributeError, match="nothing_here"):
         _ = eckart.nothing_here
+
+
+def test_types_are_strict():
+    """As python/pyproject.toml says: strict, the whole package."""
+    command = [sys.executable, "-m", "mypy", "--cache-dir", os.path.join(os.environ["ECKART_BUILD"], "mypy")]
+    done = subprocess.run(command, cwd=ROOT / "python", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """While a call works: other threads run, progress is told, Ctrl-C ends it, and nothing is left behind."""
 
 import gc
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -78,6 +79,17 @@ def test_calls_from_many_threads_agree():
     assert len(found) == 6
     for one in found:
         assert all(np.array_equal(a, b) for a, b in zip(one, expected, strict=True))
+
+
+def first_value(seed):
+    return float(eckart.svd(np.random.default_rng(seed).standard_normal((300, 300)), 2).S[0])
+
+
+def test_forked_processes_work_after_their_parent_did():
+    """Threads of the parent are no threads of the child; a pool of them must not be waited for."""
+    expected = [first_value(seed) for seed in range(4)]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map_async(first_value, range(4)).get(timeout=60) == expected
 
 
 INTERRUPTED = """
