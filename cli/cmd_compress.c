@@ -99,6 +99,15 @@ done:
     return status;
 }
 
+// A plan file may be anybody's: what it asks for must be meant.
+static eck_status check_plan(session *run, const compress_settings *from, const eck_plan *plan)
+{
+    if (plan->factored > 0 || from->allow_dense) return ECK_OK;
+    return session_fail(run, ECK_E_NOTHING,
+                        "plan '%s' factors no layer (--allow-dense writes a plain copy)",
+                        from->plan);
+}
+
 static eck_status cmd_compress(session *run, char **arguments)
 {
     eck_status status = ECK_OK;
@@ -111,12 +120,20 @@ static eck_status cmd_compress(session *run, char **arguments)
     TRY(settings_parse(run, &command_compress, &from.common, &path, arguments));
     TRY(check_usage(run, &from));
     TRY(settings_open_model(&model, run, &from.common, path));
+    if (eck_model_is_factored(model))
+        TRY(session_fail(run, ECK_E_UNSUPPORTED,
+                         "cannot compress '%s': it is compressed already (restore it first)",
+                         path));
     interrupt_catch();
-    if (from.plan)
+    if (from.plan) {
         TRY(planning_read(&plan, run, from.plan));
-    else
+        TRY(check_plan(run, &from, plan));
+        planning_warn_larger(run, plan, model);
+    } else {
         TRY(planning_make(&plan, run, model, &from.common, from.allow_dense));
-    if (!run->json) planning_print_totals(run, plan);
+        // A plan file's totals are those of the day it was written; what it makes is printed at the end.
+        if (!run->json) planning_print_totals(run, plan);
+    }
     planning_warn(run, plan);
     TRY(write_model(run, &from, model, plan));
 done:

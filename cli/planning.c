@@ -122,3 +122,31 @@ void planning_warn(session *run, const eck_plan *plan)
         "  Measure your own model before you use the result.",
         figure_error(mean).text);
 }
+
+// The layer of a choice, sought from where the one before it was: plans keep the model's order.
+static const eck_layer *layer_of(const eck_model *model, const eck_choice *choice, int64_t *at)
+{
+    const int64_t count = eck_model_layer_count(model);
+    for (int64_t i = 0; i < count; i++) {
+        const eck_layer *const layer = eck_model_layer(model, (*at + i) % count);
+        if (strcmp(layer->name, choice->layer) != 0) continue;
+        *at = (*at + i + 1) % count;
+        return layer;
+    }
+    return NULL;
+}
+
+void planning_warn_larger(session *run, const eck_plan *plan, const eck_model *model)
+{
+    int64_t at = 0;
+    for (int64_t i = 0; i < plan->count; i++) {
+        const eck_choice *const choice = &plan->choices[i];
+        const eck_layer *const layer = layer_of(model, choice, &at);
+        if (!layer || choice->point.rank_count != 1) continue;
+        const int64_t limit = eck_break_even_rank(&layer->dense);
+        if (choice->point.ranks[0] > limit)
+            session_warn(
+                run, "layer '%s' gets larger: rank %lld, and two factors are smaller up to %lld",
+                layer->name, (long long)choice->point.ranks[0], (long long)limit);
+    }
+}

@@ -23,4 +23,7 @@ void planning_print_totals(session *run, const eck_plan *plan);
 /** A warning when the mean relative error is above 0.1, with what that did to real models. */
 void planning_warn(session *run, const eck_plan *plan);
 
+// A warning for ranks, of a plan that was edited, at which two factors are larger than the layer.
+void planning_warn_larger(session *run, const eck_plan *plan, const eck_model *model);
+
 #endif

@@ -120,7 +120,7 @@ typedef struct eck_store_options {
     const char *cache; /**< directory, made if missing; NULL: no cache */
     eck_dtype store; /**< type of the factors; NONE (default): each layer's own */
     eck_split split;
-    int64_t rank_multiple; /**< ranks are multiples of it (or the break-even rank); default 1 */
+    int64_t rank_multiple; /**< ranks are multiples of it; default 1 */
 } eck_store_options;
 
 #define ECK_STORE_OPTIONS_INIT \
@@ -128,7 +128,8 @@ typedef struct eck_store_options {
         1, NULL, ECK_DTYPE_NONE, ECK_SPLIT_BALANCED, 1 \
     }
 
-/** The user's cache directory: $ECKART_CACHE, $XDG_CACHE_HOME/eckart, ~/.cache/eckart. Owned, eck_text_free(). */
+/** The user's cache directory: $ECKART_CACHE, $XDG_CACHE_HOME/eckart, ~/.cache/eckart; made if missing. Owned,
+ *  eck_text_free(). Errors: ECK_E_RANGE none of them is set; ECK_E_IO it cannot be made. */
 ECK_API eck_status eck_cache_default(char **out, eck_error *err);
 
 /** Spectra and curves of the selected layers. Owned by the caller, eck_analysis_free(). */

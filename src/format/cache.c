@@ -117,7 +117,11 @@ static bool make_directories(char *path)
         *p = '/';
         if (failed) return false;
     }
-    return mkdir(path, 0777) == 0 || errno == EEXIST;
+    if (mkdir(path, 0777) == 0) return true;
+    struct stat about;
+    if (errno != EEXIST || stat(path, &about) != 0) return false;
+    errno = ENOTDIR;
+    return S_ISDIR(about.st_mode);
 }
 
 eck_status ecki_cache_open(ecki_cache **out, const char *dir, eck_error *err)

@@ -56,7 +56,10 @@ static eck_status choice_check(const compressing *job, const eck_choice *choice,
     const int64_t limit = ecki_min(l->view.dense.out, parameters / ecki_max(1, l->view.dense.out));
     ECK_REQUIRE(!l->impossible, ECK_E_RANGE, -1, "the plan factors layer '%s', which cannot be: %s",
                 choice->layer, l->reason);
-    ECK_REQUIRE(choice->point.rank_count == 1 && choice->point.ranks[0] <= limit, ECK_E_RANGE, -1,
+    ECK_REQUIRE(choice->point.rank_count == 1, ECK_E_RANGE, -1,
+                "the plan gives layer '%s' %d ranks: svd has one", choice->layer,
+                choice->point.rank_count);
+    ECK_REQUIRE(choice->point.ranks[0] <= limit, ECK_E_RANGE, -1,
                 "the plan gives layer '%s' rank %lld: 1 to %lld are possible", choice->layer,
                 (long long)choice->point.ranks[0], (long long)limit);
 done:
@@ -85,15 +88,32 @@ done:
     return status;
 }
 
+/** The last component of a path, however it is spelled: "m", "m/" and "m/." name one model. Length 0: none ("." or "/"). */
+static int32_t name_in(const char **start_out, const char *path)
+{
+    int64_t end = (int64_t)strlen(path);
+
+    while (end > 0 &&
+           (path[end - 1] == '/' || (end > 1 && path[end - 1] == '.' && path[end - 2] == '/')))
+        end--;
+    int64_t start = end;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    const bool dots = end - start <= 2 && strncmp(path + start, "..", (size_t)(end - start)) == 0;
+    *start_out = path + start;
+    return dots ? 0 : (int32_t)(end - start);
+}
+
 static eck_status source_describe(compressing *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     ecki_manifest *m = job->manifest;
     const ecki_container *c = job->model->container;
-    const char *slash = strrchr(job->model->path, '/');
+    const char *name = NULL;
+    const int32_t length = name_in(&name, job->model->path);
 
-    m->source_name = ecki_strdup(slash && slash[1] ? slash + 1 : job->model->path);
-    ECK_HAVE(m->source_name);
+    m->source_name = length > 0 ? ecki_format("%.*s", length, name) : NULL;
+    if (length > 0) ECK_HAVE(m->source_name);
     ECK_ALLOC(m->source_files, c->file_count);
     ECK_ALLOC(m->source_hashes, c->file_count);
     for (int32_t i = 0; i < c->file_count; i++) {

@@ -61,11 +61,17 @@ static eck_status memory_key(char hex[ECKI_HASH_HEX], const eck_model *model, ec
     ecki_hash *hash = NULL;
 
     ECK_TRY(ecki_hash_create(&hash, err));
-    ecki_hash_add(hash, "content 1", 9);
+    ecki_hash_add(hash, "content 2", 9);
     for (int32_t i = 0; i < model->container->file_count; i++) {
         const ecki_file *file = &model->container->files[i];
         const int64_t identity[] = { file->device, file->inode, file->size, file->modified_ns };
         ecki_hash_add(hash, identity, sizeof identity);
+    }
+    // An index may name other tensors of the same files.
+    for (int64_t i = 0; i < model->container->entry_count; i++) {
+        const ecki_entry *entry = &model->container->entries[i];
+        const int64_t place[] = { entry->file, entry->offset, entry->bytes };
+        ecki_hash_add(hash, place, sizeof place);
     }
     ecki_hash_hex(hash, hex);
 done:

@@ -20,7 +20,7 @@
 #include "linalg/spectrum.h"
 #include "tensor/codec.h"
 
-/** Part of every key: raise it when an algorithm changes what it computes. */
+/** Part of every key, beside the release: raise it when an algorithm changes what it computes. */
 #define CACHE_VERSION "2"
 
 /* ---- keys ------------------------------------------------------------------------------------------------------- */
@@ -36,7 +36,7 @@ static eck_status key_of(char hex[ECKI_HASH_HEX], const ecki_work *work, const c
     const eck_tensor *tensor = &work->model->tensors[layer->weight];
     const eck_stage *d = &layer->dense;
 
-    text = ecki_format("%s %s %s %s %d %lld %lld %lld %d", CACHE_VERSION,
+    text = ecki_format("%s %s %s %s %s %d %lld %lld %lld %d", CACHE_VERSION, eck_version(),
                        work->content->tensors[layer->weight], what, eck_dtype_name(tensor->dtype),
                        (int)d->kind, (long long)d->in, (long long)d->out, (long long)d->groups,
                        layer->stored_transposed);

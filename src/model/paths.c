@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "eckart/model.h"
+#include "format/cache.h"
 
 /** An environment variable, or NULL when unset or empty. */
 static const char *variable(const char *name)
@@ -15,6 +16,7 @@ eck_status eck_cache_default(char **out, eck_error *err)
 {
     eck_status status = ECK_OK;
     char *path = NULL;
+    ecki_cache *cache = NULL;
     const char *own = variable("ECKART_CACHE"), *xdg = variable("XDG_CACHE_HOME"),
                *home = variable("HOME");
 
@@ -25,7 +27,11 @@ eck_status eck_cache_default(char **out, eck_error *err)
     else
         path = xdg ? ecki_format("%s/eckart", xdg) : ecki_format("%s/.cache/eckart", home);
     ECK_HAVE(path);
+    ECK_TRY(ecki_cache_open(&cache, path, err));
     *out = path;
+    path = NULL;
 done:
+    ecki_cache_close(cache);
+    ecki_free(path);
     return status;
 }

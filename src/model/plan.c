@@ -87,11 +87,12 @@ static eck_status floor_check(const planning *p, eck_error *err)
         const eck_layer *layer = &p->model->layers[p->analysis->layers[i].view.layer].view;
         const eck_dtype store = ecki_store_dtype(p->model, layer, p->options);
         if (allowed >= eck_storage_floor(store)) continue;
+        const bool narrow = eck_storage_floor(store) > eck_storage_floor(ECK_DTYPE_F32);
         return ecki_error(err, ECK_E_RANGE, -1,
                           "an error of %.3g is below what storing factors as %s costs by itself, "
-                          "%.3g (layer '%s'): "
-                          "allow more, or store as F32",
-                          allowed, eck_dtype_name(store), eck_storage_floor(store), layer->name);
+                          "%.3g (layer '%s'): allow more%s",
+                          allowed, eck_dtype_name(store), eck_storage_floor(store), layer->name,
+                          narrow ? ", or store as F32" : "");
     }
     return ECK_OK;
 }
@@ -249,6 +250,11 @@ static eck_status nothing_pays(const planning *p, eck_error *err)
         return ecki_error(err, ECK_E_NOTHING, -1,
                           "nothing to factor in '%s': no layer is selected (inspect tells why)",
                           p->model->path);
+    if (has_size_limit(p->budget) && !has_rule(p->budget))
+        return ecki_error(err, ECK_E_NOTHING, -1,
+                          "nothing to do for '%s': dense, with all its %lld bytes, it meets the "
+                          "budget",
+                          p->model->path, (long long)p->bytes_before);
     return ecki_error(err, ECK_E_NOTHING, -1,
                       "nothing pays in '%s': under these rules no layer gets smaller; the "
                       "nearest is '%s', smaller only up to rank %lld, where its error is %.4g",

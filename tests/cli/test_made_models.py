@@ -6,7 +6,7 @@ import numpy
 import pytest
 import safetensors.numpy
 
-from commandline import falling, matrix_of, run
+from commandline import environment, falling, matrix_of, run
 
 
 def weight(ratio=0.8):
@@ -88,3 +88,89 @@ def test_a_bare_parameter_is_never_factored(tmp_path):
     assert run(tmp_path, "restore", "out.safetensors", "-o", "dense.safetensors").returncode == 0
     with open(tmp_path / "dense.safetensors", "rb") as file:
         assert sorted(safetensors.numpy.load(file.read())) == ["a", "a.weight", "b.0.proj", "weight"]
+
+
+def compress(folder, source, out, *more):
+    done = run(folder, "compress", source, "-o", out, "--keep", "0.5", "-q", *more)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_output_does_not_tell_how_its_input_was_spelled(folder):
+    written = []
+    for i, source in enumerate(["model", "model/", "./model/.", str(folder / "model")]):
+        compress(folder, source, f"out{i}")
+        written.append((folder / f"out{i}" / "eckart.json").read_bytes())
+    assert len(set(written)) == 1
+    assert json.loads(written[0])["source"]["name"] == "model"
+    done = run(folder / "model", "compress", ".", "-o", "../here", "--keep", "0.5", "-q")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "here" / "eckart.json").read_text())["source"]["name"] is None
+    assert run(folder, "verify", "model", "here").returncode == 0
+
+
+def test_a_home_that_cannot_be_written_to_is_no_reason_not_to_work(folder):
+    (folder / "file").write_text("")
+    for home in ("/proc/none", str(folder / "file")):
+        env = environment(folder, ECKART_CACHE="", HOME=home)
+        done = run(folder, "plan", "model", "--keep", "0.5", env=env)
+        assert done.returncode == 0, done.stderr
+        assert "nothing is kept for the next run: cannot make the cache directory" in done.stderr
+    # A folder the user named is another matter.
+    done = run(folder, "plan", "model", "--keep", "0.5", "--cache", "file")
+    assert done.returncode == 1
+    assert "'file': Not a directory" in done.stderr
+
+
+def test_a_budget_that_the_dense_model_meets_is_called_so(folder):
+    for budget in (["--keep", "1"], ["--size", "200%"]):
+        done = run(folder, "plan", "model", *budget)
+        assert done.returncode == 1
+        assert "nothing to do for 'model'" in done.stderr
+
+
+def test_a_floor_of_f32_does_not_advise_f32(folder):
+    done = run(folder, "plan", "model", "--error", "0")
+    assert done.returncode == 1 and done.stderr.endswith("allow more\n")
+    done = run(folder, "plan", "model", "--error", "0", "--dtype", "f16")
+    assert done.stderr.endswith("allow more, or store as F32\n")
+
+
+def test_a_compressed_model_is_refused_before_any_work(folder):
+    compress(folder, "model", "out")
+    done = run(folder, "compress", "out", "-o", "again", "--keep", "0.5")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "eckart compress: cannot compress 'out': it is compressed already (restore it first)\n"
+
+
+def edited(folder, edit):
+    """A plan of the model, changed by hand."""
+    if not (folder / "plan.json").exists():
+        assert run(folder, "plan", "model", "--keep", "0.5", "-q", "-o", "plan.json").returncode == 0
+    plan = json.loads((folder / "plan.json").read_text())
+    edit(plan["layers"])
+    (folder / "edited.json").write_text(json.dumps(plan))
+    return run(folder, "compress", "model", "-o", "out", "-f", "--plan", "edited.json")
+
+
+def test_an_edited_plan(folder):
+    def dense(layers):
+        for layer in layers:
+            layer |= {"method": "dense", "ranks": []}
+
+    done = edited(folder, dense)
+    assert done.returncode == 1 and "'edited.json' factors no layer" in done.stderr
+
+    def larger(layers):
+        layers[0] |= {"method": "svd", "ranks": [60]}
+
+    done = edited(folder, larger)
+    assert done.returncode == 0
+    assert "gets larger: rank 60, and two factors are smaller up to 31" in done.stderr
+    assert "of the parameters" not in done.stdout  # totals of the plan before it was edited
+
+    def two(layers):
+        layers[0] |= {"method": "svd", "ranks": [3, 4]}
+
+    done = edited(folder, two)
+    assert done.returncode == 1 and "2 ranks: svd has one" in done.stderr
