@@ -61,6 +61,18 @@ static eck_status append(char ***list, int64_t *count, char *name, eck_error *er
     return ECK_OK;
 }
 
+void ecki_carried_forget(ecki_carried *carried, const char *name)
+{
+    for (int64_t i = 0; i < carried->left_out_count; i++) {
+        if (strcmp(carried->left_out[i], name) != 0) continue;
+        ecki_free(carried->left_out[i]);
+        carried->left_out_count--;
+        memmove(carried->left_out + i, carried->left_out + i + 1,
+                (size_t)(carried->left_out_count - i) * sizeof *carried->left_out);
+        return;
+    }
+}
+
 void ecki_carried_clear(ecki_carried *carried)
 {
     for (int64_t i = 0; i < carried->file_count; i++)

@@ -19,6 +19,8 @@ typedef struct ecki_carried {
 } ecki_carried;
 
 eck_status ecki_carried_find(ecki_carried *out, const char *directory, eck_error *err);
+/** Takes a name off the list of what was left out: its content is in the output in another form. */
+void ecki_carried_forget(ecki_carried *carried, const char *name);
 void ecki_carried_clear(ecki_carried *carried);
 
 #endif

@@ -555,7 +555,7 @@ eck_status eck_adapter_merge(eck_adapter_outcome *out, const eck_model *base,
     ECK_TRY(parts_find(&job, err));
     ECK_TRY(extras_find(&job, err));
     ECK_TRY(items_find(&job, err));
-    if (base->container->directory) ECK_TRY(ecki_carried_find(&job.carried, base->path, err));
+    ECK_TRY(ecki_output_carried(&job.carried, base, err));
     if (!job.options->dry_run)
         ECK_TRY(ecki_model_output_create(&job.output, base, &job.items, &output, err));
     ECK_TRY(ecki_parallel_for(job.items.count, ecki_threads(context), merge_item, &job, err));

@@ -319,7 +319,7 @@ static eck_status prepare(compressing *job, eck_error *err)
     ECK_TRY(memory_check(job, err));
     ECK_TRY(manifest_begin(job, err));
     ECK_TRY(items_find(job, err));
-    if (model->container->directory) ECK_TRY(ecki_carried_find(&job->carried, model->path, err));
+    ECK_TRY(ecki_output_carried(&job->carried, model, err));
 done:
     return status;
 }

@@ -128,6 +128,25 @@ void ecki_items_clear(ecki_items *items)
     memset(items, 0, sizeof *items);
 }
 
+/* ---- carried files ---------------------------------------------------------------------------- */
+
+eck_status ecki_output_carried(ecki_carried *out, const eck_model *model, eck_error *err)
+{
+    static const char *const indexes[] = { "model.safetensors.index.json",
+                                           "eckart.safetensors.index.json", "eckart.json" };
+    const ecki_container *c = model->container;
+    eck_status status = ECK_OK;
+
+    if (!c->directory) return ECK_OK;
+    ECK_TRY(ecki_carried_find(out, model->path, err));
+    for (int32_t i = 0; i < c->file_count; i++)
+        ecki_carried_forget(out, c->files[i].name);
+    for (size_t i = 0; i < sizeof indexes / sizeof *indexes; i++)
+        ecki_carried_forget(out, indexes[i]);
+done:
+    return status;
+}
+
 /* ---- output ----------------------------------------------------------------------------------------------------- */
 
 struct ecki_model_output {

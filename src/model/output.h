@@ -10,6 +10,10 @@
 #include "format/safetensors.h"
 #include "model/model.h"
 
+/** What goes along from the model's directory; what its own weights, index and manifest become is
+ *  not left out. Nothing for a single file. */
+eck_status ecki_output_carried(ecki_carried *out, const eck_model *model, eck_error *err);
+
 /** One tensor of an output. */
 typedef struct ecki_item {
     char *name;

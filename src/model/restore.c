@@ -183,7 +183,7 @@ eck_status eck_model_restore(eck_outcome *out, const eck_model *model, const cha
     ECK_REQUIRE(model->manifest, ECK_E_RANGE, -1,
                 "cannot restore '%s': it holds no factors of eckart", model->path);
     ECK_TRY(items_find(&job, err));
-    if (model->container->directory) ECK_TRY(ecki_carried_find(&job.carried, model->path, err));
+    ECK_TRY(ecki_output_carried(&job.carried, model, err));
     if (!job.options->dry_run)
         ECK_TRY(ecki_model_output_create(&job.output, model, &job.items, &output, err));
     ECK_TRY(write_items(&job, err));

@@ -63,6 +63,23 @@ static void directory_carries_what_loaders_need(void **state)
     scene_remove(&s);
 }
 
+/** Weights of another kind are; the file whose tensors the output holds is not. */
+static void what_is_left_out_is_listed(void **state)
+{
+    (void)state;
+    scene s = scene_make(true);
+    eck_outcome outcome = { 0 };
+    eck_model *model = scene_open(s.in);
+    eck_plan *plan = scene_plan(model, 0.5);
+    OK(eck_model_compress(&outcome, model, plan, s.out, NULL, NULL, err_));
+    assert_int_equal(outcome.left_out_count, 1);
+    assert_string_equal(outcome.left_out[0], "pytorch_model.bin");
+    eck_outcome_clear(&outcome);
+    eck_plan_free(plan);
+    eck_model_close(model);
+    scene_remove(&s);
+}
+
 static void shards_and_their_index(void **state)
 {
     (void)state;
@@ -200,6 +217,7 @@ int main(void)
         cmocka_unit_test(same_bytes_for_any_threads),
         cmocka_unit_test(forecast_and_measure_agree),
         cmocka_unit_test(directory_carries_what_loaders_need),
+        cmocka_unit_test(what_is_left_out_is_listed),
         cmocka_unit_test(shards_and_their_index),
         cmocka_unit_test(dry_run_writes_nothing),
         cmocka_unit_test(plans_that_do_not_fit),
