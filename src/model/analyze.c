@@ -106,10 +106,12 @@ done:
     return status;
 }
 
-/** Hungriest layer and largest layer in F32 decide how many are worked on at once. */
-static int32_t analysis_workers(const eck_analysis *analysis, const eck_model *model,
-                                const eck_context *context)
+/** Hungriest layer and largest layer in F32 decide how many are worked on at once; one must fit. */
+static eck_status analysis_workers(int32_t *out, const eck_analysis *analysis,
+                                   const eck_model *model, const eck_context *context,
+                                   eck_error *err)
 {
+    const int64_t base = ecki_base_memory(model);
     int64_t need = 0, largest = 0;
 
     for (int64_t i = 0; i < analysis->count; i++) {
@@ -117,7 +119,13 @@ static int32_t analysis_workers(const eck_analysis *analysis, const eck_model *m
         need = ecki_max(need, ecki_work_memory(layer, model->tensors[layer->weight].dtype, -1));
         largest = ecki_max(largest, 4 * eck_stage_parameters(&layer->dense));
     }
-    return ecki_workers(context, ecki_base_memory(model), need, largest);
+    if (context && context->memory > 0 && base + need > context->memory)
+        return ecki_error(err, ECK_E_BUDGET, -1,
+                          "cannot analyze '%s' in %lld bytes of memory: one layer at a time needs "
+                          "%lld",
+                          model->path, (long long)context->memory, (long long)(base + need));
+    *out = ecki_workers(context, base, need, largest);
+    return ECK_OK;
 }
 
 static eck_status analysis_create(eck_analysis **out, const eck_model *model, eck_error *err)
@@ -145,18 +153,19 @@ eck_status eck_model_analyze(eck_analysis **out, const eck_model *model,
     analyzing job = { model, options ? options : &defaults, context, NULL, NULL, NULL, NULL, 0 };
     ecki_content *content = NULL;
     ecki_cache *cache = NULL;
+    int32_t workers = 1;
 
     ECK_REQUIRE(job.options->rank_multiple >= 1, ECK_E_RANGE, -1,
                 "rank multiple %lld: at least 1 is needed", (long long)job.options->rank_multiple);
     ECK_TRY(ecki_cache_open(&cache, job.options->cache, err));
-    ECK_TRY(ecki_content_compute(&content, model, cache, context, err));
     ECK_TRY(analysis_create(&job.analysis, model, err));
+    ECK_TRY(analysis_workers(&workers, job.analysis, model, context, err));
+    ECK_TRY(ecki_content_compute(&content, model, cache, context, err));
     memcpy(job.analysis->source, content->source, sizeof job.analysis->source);
     ECK_TRY(order_create(&job.order, job.analysis, model, err));
     job.content = content;
     job.cache = cache;
-    ECK_TRY(ecki_parallel_for(job.analysis->count, analysis_workers(job.analysis, model, context),
-                              analyze_layer, &job, err));
+    ECK_TRY(ecki_parallel_for(job.analysis->count, workers, analyze_layer, &job, err));
     *out = job.analysis;
     job.analysis = NULL;
 done:

@@ -174,3 +174,25 @@ def test_an_edited_plan(folder):
 
     done = edited(folder, two)
     assert done.returncode == 1 and "2 ranks: svd has one" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "analyze"])
+def test_a_memory_limit_that_cannot_be_kept_is_refused(folder, command):
+    done = run(folder, command, "model", "--memory", "1M", "--json")
+    assert done.returncode == 1 and done.stdout == ""
+    error = json.loads(done.stderr)["error"]
+    assert error["status"] == "budget" and "one layer at a time needs" in error["message"]
+    assert run(folder, command, "model", "--memory", error["message"].split()[-1]).returncode == 0
+
+
+def test_any_limit_above_the_least_is_enough(folder):
+    """More than one layer's memory and less than two's: one at a time, not a refusal."""
+    least = 1_000_000
+    for _ in range(2):  # spectra and factors each say what they need
+        done = run(folder, "compress", "model", "-o", "out", "-f", "--keep", "0.5", "--memory", str(least), "-q")
+        least = int(done.stderr.split()[-1]) if done.returncode != 0 else least
+    assert least > 1_000_000
+    for more in (0, 1, 1000, 50_000, 100_000, 200_000, 400_000):
+        done = run(folder, "compress", "model", "-o", "out", "-f", "-q", "--keep", "0.5", "--threads", "2",
+                   "--memory", str(least + more))
+        assert done.returncode == 0, done.stderr
