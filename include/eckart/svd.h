@@ -25,7 +25,7 @@ typedef enum eck_engine {
     ECK_ENGINE_AUTO = 0,
     ECK_ENGINE_EXACT = 1,
     ECK_ENGINE_GOLUB_KAHAN = 5,
-    ECK_ENGINE_ALS = 8,     /**< eck_als_compute() only */
+    ECK_ENGINE_ALS = 8, /**< eck_als_compute() only */
     ECK_ENGINE_GRADIENT = 9 /**< eck_als_compute() only */
 } eck_engine;
 
@@ -33,17 +33,21 @@ typedef enum eck_engine {
 ECK_API const char *eck_engine_name(eck_engine engine);
 
 typedef enum eck_rule {
-    ECK_RULE_RANK = 0,     /**< options.rank terms, at most min(rows,cols) */
-    ECK_RULE_ENERGY = 1,   /**< fewest terms with energy 1 - error^2 >= target, 0 < target <= 1 */
-    ECK_RULE_ERROR = 2,    /**< fewest terms with relative Frobenius error <= target, 0 <= target < 1 */
-    ECK_RULE_THIN = 5,     /**< min(rows,cols) terms */
+    ECK_RULE_RANK = 0, /**< options.rank terms, at most min(rows,cols) */
+    ECK_RULE_ENERGY = 1, /**< fewest terms with energy 1 - error^2 >= target, 0 < target <= 1 */
+    ECK_RULE_ERROR =
+        2, /**< fewest terms with relative Frobenius error <= target, 0 <= target < 1 */
+    ECK_RULE_THIN = 5, /**< min(rows,cols) terms */
     ECK_RULE_NUMERICAL = 6 /**< as many as the numerical rank, at least one */
 } eck_rule;
 
 typedef enum eck_proof {
-    ECK_PROOF_TAIL = 0,     /**< JSON "exact": tail of the complete spectrum plus what rounding the factors can add */
-    ECK_PROOF_RESIDUAL = 1, /**< "residual": || A - factors ||, computed from the stored factors in F64 */
-    ECK_PROOF_BOUND = 2     /**< "bound": Gaussian probes of the stored factors' residual; holds but for `failure` */
+    ECK_PROOF_TAIL =
+        0, /**< JSON "exact": tail of the complete spectrum plus what rounding the factors can add */
+    ECK_PROOF_RESIDUAL =
+        1, /**< "residual": || A - factors ||, computed from the stored factors in F64 */
+    ECK_PROOF_BOUND =
+        2 /**< "bound": Gaussian probes of the stored factors' residual; holds but for `failure` */
 } eck_proof;
 
 /** "exact", "residual", "bound": the word of JSON and of the command; static. */
@@ -67,32 +71,36 @@ enum {
 typedef struct eck_certificate {
     eck_proof proof;
     eck_dtype stored;
-    double norm2;                        /**< squared Frobenius norm of A */
-    double error;                        /**< best estimate, between low and high */
+    double norm2; /**< squared Frobenius norm of A */
+    double error; /**< best estimate, between low and high */
     double error_low, error_high;
-    double optimum_low, optimum_high;    /**< bracket of the Eckart-Young optimum of this rank */
-    double excess_high;                  /**< error_high / optimum_low - 1; infinity when optimum_low is 0 */
-    double floor;                        /**< nothing below this is claimed */
-    double failure;                      /**< probability that the bound is wrong; 0 = deterministic */
-    double orthogonality;                /**< max | V^T V - I | of the orthonormal factor in F64; -1 none wanted */
+    double optimum_low, optimum_high; /**< bracket of the Eckart-Young optimum of this rank */
+    double excess_high; /**< error_high / optimum_low - 1; infinity when optimum_low is 0 */
+    double floor; /**< nothing below this is claimed */
+    double failure; /**< probability that the bound is wrong; 0 = deterministic */
+    double orthogonality; /**< max | V^T V - I | of the orthonormal factor in F64; -1 none wanted */
 } eck_certificate;
 
 typedef struct eck_svd_options {
-    uint32_t version;   /**< 1 */
-    eck_engine engine;  /**< default AUTO */
-    eck_rule rule;      /**< default RANK */
-    double target;      /**< for ENERGY and ERROR */
-    int64_t rank;       /**< for RANK, 0 = none at all; else a cap, 0 = no cap */
-    uint32_t want;      /**< default VALUES | LEFT | RIGHT */
-    eck_proof proof;    /**< default RESIDUAL */
-    double failure;     /**< for BOUND: default 1e-6, 1e-12 .. 0.5 */
-    uint64_t seed;      /**< of the probes; default 0 */
-    eck_dtype store;    /**< type of the factors: F64, F32, F16, BF16; NONE (default): F64 for F64 storage, else F32 */
+    uint32_t version; /**< 1 */
+    eck_engine engine; /**< default AUTO */
+    eck_rule rule; /**< default RANK */
+    double target; /**< for ENERGY and ERROR */
+    int64_t rank; /**< for RANK, 0 = none at all; else a cap, 0 = no cap */
+    uint32_t want; /**< default VALUES | LEFT | RIGHT */
+    eck_proof proof; /**< default RESIDUAL */
+    double failure; /**< for BOUND: default 1e-6, 1e-12 .. 0.5 */
+    uint64_t seed; /**< of the probes; default 0 */
+    eck_dtype
+        store; /**< type of the factors: F64, F32, F16, BF16; NONE (default): F64 for F64 storage, else F32 */
 } eck_svd_options;
 
 #define ECK_SVD_OPTIONS_INIT \
-    { 1, ECK_ENGINE_AUTO, ECK_RULE_RANK, 0.0, 0, ECK_WANT_VALUES | ECK_WANT_LEFT | ECK_WANT_RIGHT, \
-      ECK_PROOF_RESIDUAL, 1e-6, 0, ECK_DTYPE_NONE }
+    { \
+        1, ECK_ENGINE_AUTO, ECK_RULE_RANK, 0.0, 0, \
+            ECK_WANT_VALUES | ECK_WANT_LEFT | ECK_WANT_RIGHT, ECK_PROOF_RESIDUAL, 1e-6, 0, \
+            ECK_DTYPE_NONE \
+    }
 
 /** The same defaults, for bindings. */
 ECK_API void eck_svd_options_init(eck_svd_options *options);
@@ -100,18 +108,18 @@ ECK_API void eck_svd_options_init(eck_svd_options *options);
 /** Owned by the caller, eck_svd_free(); members not wanted are NULL. */
 typedef struct eck_svd {
     int64_t rows, cols, rank;
-    int64_t numerical_rank;  /**< values above tolerance */
-    double tolerance;        /**< max(rows,cols) * epsilon of the storage type * s_1 */
-    eck_engine engine;       /**< the lane that answered */
-    const char *solver;      /**< "dstemr", "dstedc", "dgesdd", "dgesvd", "dgesvj"; static */
-    bool reproducible;       /**< same bytes for any number of threads */
-    eck_array *u;            /**< [rows,rank]; FULL: [rows,rows]; COMPACT: last */
-    eck_array *s;            /**< F64 [min(rows,cols)], all values, descending */
-    eck_array *v;            /**< [cols,rank]; FULL: [cols,cols]; COMPACT: first^T */
-    eck_side orthonormal;    /**< COMPACT: the side whose factor is orthonormal (RIGHT: v) */
-    double energy;           /**< 1 - tail^2/norm2 of the kept values, before storage rounding */
+    int64_t numerical_rank; /**< values above tolerance */
+    double tolerance; /**< max(rows,cols) * epsilon of the storage type * s_1 */
+    eck_engine engine; /**< the lane that answered */
+    const char *solver; /**< "dstemr", "dstedc", "dgesdd", "dgesvd", "dgesvj"; static */
+    bool reproducible; /**< same bytes for any number of threads */
+    eck_array *u; /**< [rows,rank]; FULL: [rows,rows]; COMPACT: last */
+    eck_array *s; /**< F64 [min(rows,cols)], all values, descending */
+    eck_array *v; /**< [cols,rank]; FULL: [cols,cols]; COMPACT: first^T */
+    eck_side orthonormal; /**< COMPACT: the side whose factor is orthonormal (RIGHT: v) */
+    double energy; /**< 1 - tail^2/norm2 of the kept values, before storage rounding */
     eck_certificate certificate;
-    double seconds;          /**< first number read to certificate done */
+    double seconds; /**< first number read to certificate done */
 } eck_svd;
 
 ECK_API void eck_svd_free(eck_svd *svd);
@@ -128,11 +136,13 @@ ECK_API void eck_svd_free(eck_svd *svd);
  * Errors   ECK_E_NONFINITE offset = flat index; ECK_E_RANGE options; ECK_E_SOLVER; ECK_E_BUDGET; ECK_E_CANCELLED
  * Source   Golub and Van Loan, Matrix Computations, 4th ed., 8.3 and 8.6; Eckart and Young 1936; Mirsky 1960
  */
-ECK_API eck_status eck_svd_compute(eck_svd **out, const eck_operator *a, const eck_svd_options *options,
-                                   const eck_context *context, eck_error *err);
+ECK_API eck_status eck_svd_compute(eck_svd **out, const eck_operator *a,
+                                   const eck_svd_options *options, const eck_context *context,
+                                   eck_error *err);
 
 /** Bytes eck_svd_compute() holds at most, result included, beyond the operator's own; rank < 0: values only. */
-ECK_API int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank);
+ECK_API int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_options *options,
+                               int64_t rank);
 
 /**
  * The exact lane cut in two: every value, and the reduction from which vectors of a rank chosen later follow without
@@ -143,14 +153,14 @@ typedef struct eck_spectrum eck_spectrum;
 
 /** What a spectrum tells; borrowed until eck_spectrum_free(). */
 typedef struct eck_spectrum_info {
-    int64_t rows, cols, count;      /**< count = min(rows,cols) */
-    const double *values;           /**< [count], descending, >= 0 */
-    const double *tails;            /**< [count+1]: tails[k] = relative Frobenius error of the best rank-k */
-    double norm2, tail_error;       /**< tail_error: bound of the absolute error of tails[k]^2 */
+    int64_t rows, cols, count; /**< count = min(rows,cols) */
+    const double *values; /**< [count], descending, >= 0 */
+    const double *tails; /**< [count+1]: tails[k] = relative Frobenius error of the best rank-k */
+    double norm2, tail_error; /**< tail_error: bound of the absolute error of tails[k]^2 */
     int64_t numerical_rank;
     double tolerance;
-    double stable_rank;             /**< ||A||_F^2 / s_1^2 */
-    double effective_rank;          /**< exp of the entropy of s / sum s (Roy and Vetterli 2007) */
+    double stable_rank; /**< ||A||_F^2 / s_1^2 */
+    double effective_rank; /**< exp of the entropy of s / sum s (Roy and Vetterli 2007) */
 } eck_spectrum_info;
 
 /**
@@ -159,41 +169,44 @@ typedef struct eck_spectrum_info {
  * Cost    m n^2 + 4/3 n^3 operations in F64, n = min(rows,cols)
  * Errors  ECK_E_NONFINITE offset = flat index; ECK_E_RANGE F64 storage; ECK_E_SOLVER; ECK_E_NOMEM
  */
-ECK_API eck_status eck_spectrum_create(eck_spectrum **out, const eck_operator *a, const eck_context *context,
-                                       eck_error *err);
+ECK_API eck_status eck_spectrum_create(eck_spectrum **out, const eck_operator *a,
+                                       const eck_context *context, eck_error *err);
 ECK_API void eck_spectrum_free(eck_spectrum *spectrum);
 /** Borrowed until eck_spectrum_free(). */
 ECK_API const eck_spectrum_info *eck_spectrum_get_info(const eck_spectrum *spectrum);
 
 /** The SVD of a rank chosen from the values; reads A once for the second factor and once for the residual. */
-ECK_API eck_status eck_spectrum_svd(eck_svd **out, const eck_spectrum *spectrum, const eck_operator *a,
-                                    const eck_svd_options *options, const eck_context *context, eck_error *err);
+ECK_API eck_status eck_spectrum_svd(eck_svd **out, const eck_spectrum *spectrum,
+                                    const eck_operator *a, const eck_svd_options *options,
+                                    const eck_context *context, eck_error *err);
 
 /** Rank a rule chooses from a spectrum; clamped to 0..count. */
-ECK_API eck_status eck_rule_rank(int64_t *rank_out, const eck_spectrum_info *spectrum, eck_rule rule, double target,
-                                 int64_t rank, eck_error *err);
+ECK_API eck_status eck_rule_rank(int64_t *rank_out, const eck_spectrum_info *spectrum,
+                                 eck_rule rule, double target, int64_t rank, eck_error *err);
 
 /** The spectrum as bytes, for a cache, and back; bytes owned by the caller, eck_text_free(). A damaged or foreign
  *  byte string is ECK_E_FORMAT. */
-ECK_API eck_status eck_spectrum_save(char **bytes_out, int64_t *count_out, const eck_spectrum *spectrum,
+ECK_API eck_status eck_spectrum_save(char **bytes_out, int64_t *count_out,
+                                     const eck_spectrum *spectrum, eck_error *err);
+ECK_API eck_status eck_spectrum_load(eck_spectrum **out, const void *bytes, int64_t count,
                                      eck_error *err);
-ECK_API eck_status eck_spectrum_load(eck_spectrum **out, const void *bytes, int64_t count, eck_error *err);
 
 /**
  * Certificate of any rank-k product against any operator: || A - B C || / || A || by the named proof (RESIDUAL or
  * BOUND). The one function behind every printed error; `verify` calls it on what it read back.
  * approximation  any operator of the same shape
  */
-ECK_API eck_status eck_certify(eck_certificate *out, const eck_operator *a, const eck_operator *approximation,
-                               eck_proof proof, double failure, uint64_t seed, const eck_context *context,
-                               eck_error *err);
+ECK_API eck_status eck_certify(eck_certificate *out, const eck_operator *a,
+                               const eck_operator *approximation, eck_proof proof, double failure,
+                               uint64_t seed, const eck_context *context, eck_error *err);
 
 /** Spectral decomposition of a symmetric matrix, A = V diag(lambda) V^T. Owned by the caller, eck_eigen_free(). */
 typedef struct eck_eigen {
     int64_t size, rank;
-    eck_array *values;  /**< F64 [size], signed, by descending absolute value */
+    eck_array *values; /**< F64 [size], signed, by descending absolute value */
     eck_array *vectors; /**< [size,rank] */
-    double asymmetry;   /**< max |A - A^T| found; at most 0 .. 8 eps max|A| is accepted and symmetrised */
+    double
+        asymmetry; /**< max |A - A^T| found; at most 0 .. 8 eps max|A| is accepted and symmetrised */
     eck_certificate certificate;
     double seconds;
 } eck_eigen;
@@ -201,16 +214,17 @@ typedef struct eck_eigen {
 ECK_API void eck_eigen_free(eck_eigen *eigen);
 
 /** Errors: ECK_E_SHAPE not square; ECK_E_RANGE not symmetric, offset = flat index of the worst element. */
-ECK_API eck_status eck_eigen_compute(eck_eigen **out, const eck_operator *a, const eck_svd_options *options,
-                                     const eck_context *context, eck_error *err);
+ECK_API eck_status eck_eigen_compute(eck_eigen **out, const eck_operator *a,
+                                     const eck_svd_options *options, const eck_context *context,
+                                     eck_error *err);
 
 /** Orthonormal bases of the four fundamental subspaces, numerical rank r. Owned by the caller, eck_subspaces_clear(). */
 typedef struct eck_subspaces {
     int64_t rank;
-    eck_array *column;    /**< range of A [rows,r] */
+    eck_array *column; /**< range of A [rows,r] */
     eck_array *left_null; /**< null space of A^T [rows,rows-r] */
-    eck_array *row;       /**< range of A^T [cols,r] */
-    eck_array *null;      /**< null space of A [cols,cols-r] */
+    eck_array *row; /**< range of A^T [cols,r] */
+    eck_array *null; /**< null space of A [cols,cols-r] */
 } eck_subspaces;
 
 ECK_API void eck_subspaces_clear(eck_subspaces *subspaces);
