@@ -17,6 +17,8 @@ class eck_engine(IntEnum):
     ECK_ENGINE_AUTO = 0
     ECK_ENGINE_EXACT = 1
     ECK_ENGINE_GOLUB_KAHAN = 5
+    ECK_ENGINE_ALS = 8
+    ECK_ENGINE_GRADIENT = 9
 
 
 class eck_rule(IntEnum):
