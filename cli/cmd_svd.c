@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "eckart/als.h"
 #include "eckart/report.h"
 #include "eckart/svd.h"
 #include "figures.h"
@@ -19,6 +20,9 @@ typedef struct svd_settings {
     const char *curve;
     int engine, proof, dtype;
     int64_t seed;
+    const char *mask, *weights; // of a fit, as the four below
+    int64_t iterations; // -1 not given
+    double tolerance, ridge; // -1 not given
 } svd_settings;
 
 #define PLACE(member) offsetof(svd_settings, member)
@@ -62,14 +66,28 @@ static const opt_entry output_options[] = {
 };
 
 static const opt_entry how_options[] = {
-    { OPT_CHOICE, '\0', "engine", "auto|exact|golub-kahan", PLACE(engine), 0, 0,
-      "how to compute; golub-kahan is LAPACK in f64, the reference" },
+    { OPT_CHOICE, '\0', "engine", "auto|exact|golub-kahan|als|gradient", PLACE(engine), 0, 0,
+      "how to compute; golub-kahan is LAPACK in f64, the reference; als and gradient fit" },
     { OPT_CHOICE, '\0', "proof", "exact|residual|bound", PLACE(proof), 0, 0,
       "how the error is proven; default residual" },
     { OPT_INTEGER, '\0', "seed", "N", PLACE(seed), 0, 1e18,
-      "seed of the probes of --proof bound; default 0" },
+      "seed of the probes of --proof bound and of the start of a fit; default 0" },
     { OPT_FLAG, '\0', "explain", NULL, PLACE(explain), 0, 0,
       "say what will be computed, how, and what it costs" },
+    { 0 }
+};
+
+static const opt_entry fit_options[] = {
+    { OPT_TEXT, '\0', "mask", "FILE", PLACE(mask), 0, 0,
+      "a matrix with 0 where an entry is missing; NaN may stand there" },
+    { OPT_TEXT, '\0', "weights", "FILE", PLACE(weights), 0, 0,
+      "a matrix of weights, 0 or more, one for every entry" },
+    { OPT_INTEGER, '\0', "iterations", "N", PLACE(iterations), 1, 1e9,
+      "stop after N iterations; default 1000" },
+    { OPT_PART, '\0', "tolerance", "T", PLACE(tolerance), 0, 1 - DBL_EPSILON,
+      "stop when an iteration lowers the objective by less than this part; default 1e-10" },
+    { OPT_NUMBER, '\0', "ridge", "L", PLACE(ridge), 0, DBL_MAX,
+      "add L (||first||^2 + ||last||^2) to the objective; default 0" },
     { 0 }
 };
 
@@ -79,6 +97,8 @@ static const opt_group groups[] = {
     { "Which decomposition", matrix_options },
     { "Output", output_options },
     { "How", how_options },
+    { "Fits: --engine als (alternating least squares) or gradient (descent), with --rank",
+      fit_options },
     { "Every command", run_options },
     { NULL, NULL }
 };
@@ -105,6 +125,29 @@ static eck_status check_usage(session *run, const svd_settings *from)
                                   "--center, --curve");
     if (from->compact && !common->output)
         return session_usage(run, "--compact says what to write: give --output FILE too");
+    return ECK_OK;
+}
+
+static bool is_fit(const svd_settings *from)
+{
+    return from->engine >= 3;
+}
+
+// What goes with a fit, and what with a fit only.
+static eck_status check_fit(session *run, const svd_settings *from)
+{
+    const bool only = from->mask || from->weights || from->iterations >= 0 ||
+                      from->tolerance >= 0 || from->ridge >= 0;
+    if (!is_fit(from))
+        return only ? session_usage(run, "--mask, --weights, --iterations, --tolerance and --ridge "
+                                         "go with --engine als or gradient")
+                    : ECK_OK;
+    if (from->common.rank < 0)
+        return session_usage(run, "--engine als and gradient fit a rank you choose: give --rank K");
+    if (from->symmetric || from->center || from->subspaces || from->curve || from->proof != 1)
+        return session_usage(run,
+                             "--engine als and gradient go with none of --symmetric, --center, "
+                             "--subspaces, --curve, --proof exact and --proof bound");
     return ECK_OK;
 }
 
@@ -267,6 +310,67 @@ done:
     return status;
 }
 
+// The operators of mask and weights are borrowed by the options.
+static eck_als_options make_fit(const svd_settings *from, const matrix *mask, const matrix *weights)
+{
+    eck_als_options options = ECK_ALS_OPTIONS_INIT;
+    options.engine = from->engine == 3 ? ECK_ENGINE_ALS : ECK_ENGINE_GRADIENT;
+    options.rank = from->common.rank;
+    options.store = make_options(from).store;
+    options.seed = (uint64_t)from->seed;
+    options.mask = mask->a;
+    options.weights = weights->a;
+    if (from->iterations >= 0) options.iterations = from->iterations;
+    if (from->tolerance >= 0) options.tolerance = from->tolerance;
+    if (from->ridge >= 0) options.ridge = from->ridge;
+    return options;
+}
+
+// What an iteration is and costs.
+static void explain_fit(session *run, const eck_operator_info *info, const eck_als_options *options)
+{
+    const bool listed = options->mask || options->weights, als = options->engine == ECK_ENGINE_ALS;
+    const double all = (double)info->rows * (double)info->cols, k = (double)options->rank;
+    session_say(run, "%lld x %lld, %s, %s: at most %lld iterations of %s%.3g GFLOP in f64",
+                (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage),
+                als ? "alternating least squares" : "gradient descent with momentum",
+                (long long)options->iterations, listed ? "at most " : "",
+                (!listed ? 4 * all * k
+                 : als   ? 2 * all * k * k
+                         : 8 * all * k) /
+                    1e9);
+}
+
+static eck_status do_fit(session *run, const svd_settings *from, const matrix *input)
+{
+    eck_status status = ECK_OK;
+    matrix mask = { NULL, NULL, NULL, NULL }, weights = { NULL, NULL, NULL, NULL };
+    eck_als *als = NULL;
+    char *text = NULL;
+    const eck_operator_info *const info = eck_operator_get_info(input->a);
+    const svd_file file = { from->common.output, from->common.force, true, NULL };
+
+    if (from->mask) TRY(matrix_open(&mask, run, from->mask, false));
+    if (from->weights) TRY(matrix_open(&weights, run, from->weights, false));
+    const eck_als_options options = make_fit(from, &mask, &weights);
+    if (from->explain) explain_fit(run, info, &options);
+    TRY(eck_als_compute(&als, input->a, &options, &run->context, &run->error));
+    interrupt_catch();
+    svd_note_als(run, als);
+    if (file.path) TRY(svd_write_als(run, als, &file));
+    if (run->json) {
+        TRY(eck_report_als(&text, als, info, session_seconds(run), &run->error));
+        session_take(run, text);
+    } else {
+        svd_print_als(run, als, info);
+    }
+done:
+    eck_als_free(als);
+    matrix_close(&weights);
+    matrix_close(&mask);
+    return status;
+}
+
 static eck_status do_eigen(session *run, const svd_settings *from, const matrix *input)
 {
     eck_status status = ECK_OK;
@@ -295,14 +399,17 @@ static eck_status cmd_svd(session *run, char **arguments)
     eck_status status = ECK_OK;
     const char *operand = NULL;
     matrix input = { NULL, NULL, NULL, NULL };
-    svd_settings from = { .proof = 1 };
+    svd_settings from = { .proof = 1, .iterations = -1, .tolerance = -1, .ridge = -1 };
 
     settings_init(&from.common);
     TRY(settings_parse(run, &command_svd, &from.common, &operand, arguments));
     TRY(check_usage(run, &from));
+    TRY(check_fit(run, &from));
     TRY(check_files(run, &from));
     TRY(matrix_open(&input, run, operand, from.center));
-    if (from.symmetric)
+    if (is_fit(&from))
+        TRY(do_fit(run, &from, &input));
+    else if (from.symmetric)
         TRY(do_eigen(run, &from, &input));
     else
         TRY(do_svd(run, &from, &input));
@@ -326,6 +433,7 @@ const command command_svd = {
                 "eckart svd A.npy --rank 64 -o factors.npz\n"
                 "eckart svd model.safetensors::lm_head.weight --energy 0.99 --json\n"
                 "eckart svd A.csv --curve curve.csv\n"
-                "eckart svd A.npy --subspaces -o bases.npz",
+                "eckart svd A.npy --subspaces -o bases.npz\n"
+                "eckart svd ratings.npy --rank 8 --engine als --mask seen.npy -o fit.npz",
     .operand_count = 1,
 };

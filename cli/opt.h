@@ -19,6 +19,7 @@ typedef enum opt_kind {
     OPT_LIST, /**< opt_list: may be repeated */
     OPT_INTEGER, /**< int64_t in low..high; units allowed for bytes only */
     OPT_PART, /**< double in low..high: 0.5 or 50% */
+    OPT_NUMBER, /**< double in low..high */
     OPT_SIZE, /**< int64_t: bytes, K M G T = 1000, KiB MiB GiB TiB = 1024 */
     OPT_SIZE_OR_PART, /**< opt_size */
     OPT_CHOICE /**< int: which of the words of `argument` */
@@ -40,7 +41,7 @@ typedef struct opt_entry {
     const char *name; /**< without dashes; NULL ends a table */
     const char *argument; /**< as help shows it: "K"; CHOICE: "auto|exact"; NULL for flags */
     size_t place; /**< offset of the target in the settings */
-    double low, high; /**< INTEGER and PART */
+    double low, high; /**< INTEGER, PART and NUMBER */
     const char *help; /**< one line, lower case, no full stop */
 } opt_entry;
 

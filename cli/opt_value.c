@@ -81,6 +81,8 @@ static const char *allowed(const opt_entry *entry)
     case OPT_PART:
         return entry->low > 0 ? "above 0 and at most 1, or a percentage"
                               : "at least 0 and below 1, or a percentage";
+    case OPT_NUMBER:
+        return "a number, at least 0";
     case OPT_SIZE:
         return "bytes, with K M G T (1000) or KiB MiB GiB TiB (1024)";
     case OPT_SIZE_OR_PART:
@@ -95,7 +97,8 @@ static const char *allowed(const opt_entry *entry)
 // Words of one option that people give to another.
 static const char *elsewhere(const opt_entry *entry, const char *value)
 {
-    const bool engine = strcmp(value, "exact") == 0 || strcmp(value, "golub-kahan") == 0;
+    const bool engine = strcmp(value, "exact") == 0 || strcmp(value, "golub-kahan") == 0 ||
+                        strcmp(value, "als") == 0 || strcmp(value, "gradient") == 0;
     const bool method = strcmp(value, "svd") == 0;
     if (strcmp(entry->name, "method") == 0 && engine)
         return "; that is an engine: eckart svd --engine";
@@ -126,6 +129,7 @@ static bool store_number(const opt_entry *entry, void *target, const char *value
 {
     int64_t integer;
     double part;
+    const char *rest;
     switch (entry->kind) {
     case OPT_INTEGER:
         if (!parse_integer(value, &integer)) return false;
@@ -135,6 +139,11 @@ static bool store_number(const opt_entry *entry, void *target, const char *value
     case OPT_PART:
         if (!opt_parse_part(value, &part)) return false;
         if (!(part >= entry->low && part <= entry->high)) return false;
+        *(double *)target = part;
+        return true;
+    case OPT_NUMBER:
+        rest = read_decimal(value, &part);
+        if (!rest || *rest || !(part >= entry->low && part <= entry->high)) return false;
         *(double *)target = part;
         return true;
     case OPT_SIZE:

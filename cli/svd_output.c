@@ -57,6 +57,12 @@ done:
     return status;
 }
 
+eck_status svd_write_als(session *run, const eck_als *als, const svd_file *file)
+{
+    const eck_named_array arrays[] = { { "first", als->first }, { "last", als->last } };
+    return write_arrays(run, arrays, 2, file);
+}
+
 eck_status svd_write_eigen(session *run, const eck_eigen *eigen, const svd_file *file)
 {
     const eck_named_array arrays[] = { { "values", eigen->values }, { "vectors", eigen->vectors } };
@@ -160,6 +166,37 @@ void svd_print(session *run, const eck_svd *svd, const eck_operator_info *info, 
     table_line(run->out, "engine", "%s (%s), %s%s", eck_engine_name(svd->engine), svd->solver,
                figure_seconds(svd->seconds).text,
                svd->reproducible ? ", same bytes for any number of threads" : "");
+}
+
+void svd_note_als(session *run, const eck_als *als)
+{
+    if (!als->converged)
+        session_warn(run, "not converged, iterations done: %lld; --iterations allows more",
+                     (long long)als->iterations);
+    if (als->empty_rows + als->empty_cols > 0)
+        session_warn(
+            run,
+            "nothing is observed in %lld of the rows and %lld of the columns: their factors are 0",
+            (long long)als->empty_rows, (long long)als->empty_cols);
+}
+
+void svd_print_als(session *run, const eck_als *als, const eck_operator_info *info)
+{
+    const bool all = als->observed == als->rows * als->cols;
+    print_matrix(run, info);
+    if (!all)
+        table_line(run->out, "observed", "%s of %s entries: all errors are over these",
+                   figure_exact(als->observed).text, figure_exact(als->rows * als->cols).text);
+    print_values(run, "singular values", als->values->data, als->rank);
+    table_line(run->out, "rank", "%lld: %s numbers in two factors, %s in the matrix",
+               (long long)als->rank, figure_count(als->rank * (als->rows + als->cols)).text,
+               figure_count(als->rows * als->cols).text);
+    print_error(run, &als->certificate);
+    print_certificate(run, &als->certificate, als->rank);
+    table_line(run->out, "engine",
+               "%s, %lld iterations, %s, %s, same bytes for any number of threads",
+               eck_engine_name(als->engine), (long long)als->iterations,
+               als->converged ? "converged" : "not converged", figure_seconds(als->seconds).text);
 }
 
 void svd_print_eigen(session *run, const eck_eigen *eigen, const eck_operator_info *info)

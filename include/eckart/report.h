@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "eckart/adapter.h"
+#include "eckart/als.h"
 #include "eckart/export.h"
 #include "eckart/model.h"
 #include "eckart/status.h"
@@ -21,6 +22,11 @@ extern "C" {
 /** {"rows","cols","dtype","rank","numerical_rank","tolerance","engine","solver","reproducible","seconds",
  *   "seconds_total","error","energy","certificate":{...},"singular_values":[...]} */
 ECK_API eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_info *info,
+                                  double seconds_total, eck_error *err);
+
+/** {"rows","cols","dtype","rank","engine","iterations","converged","objective","observed","empty_rows","empty_cols",
+ *   "reproducible","seconds","seconds_total","error","energy","certificate":{...},"singular_values":[...]} */
+ECK_API eck_status eck_report_als(char **out, const eck_als *als, const eck_operator_info *info,
                                   double seconds_total, eck_error *err);
 
 /** {"rows","cols","dtype","rank","engine","asymmetry","seconds","error","certificate":{...},"eigenvalues":[...]} */

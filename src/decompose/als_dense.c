@@ -51,7 +51,7 @@ eck_status ecki_als_dense_open(ecki_als_problem *p, eck_error *err)
     if (!eck_operator_get_info(p->a)->resident) ECK_TRY(copy_operator(p, err));
     ECK_TRY(eck_operator_scan(&scan, p->source, p->context, err));
     ECK_REQUIRE(scan.nonfinite == 0, ECK_E_NONFINITE, scan.first_nonfinite,
-                "cannot fit '%s': element %lld is not finite; --mask leaves entries out",
+                "cannot fit '%s': element %lld is not finite, and no mask leaves it out",
                 eck_operator_get_info(p->a)->name, (long long)scan.first_nonfinite);
     p->scale = ecki_scale_of(scan.max);
     ECK_TRY(ecki_derive_norm(&p->norm2, p->source, p->scale, p->context, err));

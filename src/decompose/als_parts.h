@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "eckart/als.h"
+#include "linalg/gemm.h"
 
 /** The observed entries row by row; of the transpose: column by column. */
 typedef struct ecki_entries {
@@ -96,10 +97,10 @@ eck_status ecki_als_back(const ecki_als_system *system, double *x, int64_t rows,
 
 /**
  * x [k] minimises || b x - t ||^2 + ridge || x ||^2, the shortest of its kind, by the singular values
- * of b [count,k] row-major: right to rounding of b where the Gram has lost the root of that.
+ * of b [count,k], contiguous: right to rounding of b where the Gram has lost the root of that.
  */
-eck_status ecki_als_least_squares(double *x, const double *b, const double *t, int64_t count,
-                                  int64_t k, double ridge, eck_error *err);
+eck_status ecki_als_least_squares(double *x, ecki_matrix b, const double *t, double ridge,
+                                  eck_error *err);
 
 /** A bound, tight to rounding, of the largest eigenvalue of a symmetric gram [k,k]. */
 eck_status ecki_als_largest(double *out, const double *gram, int64_t k, eck_error *err);

@@ -107,8 +107,8 @@ static eck_status solve_carefully(double *x, const rows_job *job, int64_t i, eck
 
     ECK_ALLOC_RAW(block, count * (k + 1));
     gather(block, block + count * k, job, first, count);
-    ECK_TRY(
-        ecki_als_least_squares(x, block, block + count * k, count, k, job->problem->ridge, err));
+    ECK_TRY(ecki_als_least_squares(x, ecki_matrix_of(block, count, k), block + count * k,
+                                   job->problem->ridge, err));
 done:
     ecki_free(block);
     return status;

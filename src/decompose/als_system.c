@@ -143,12 +143,12 @@ static void filtered(double *x, const double *t, const rows_source *from, const 
     }
 }
 
-eck_status ecki_als_least_squares(double *x, const double *b, const double *t, int64_t count,
-                                  int64_t k, double ridge, eck_error *err)
+eck_status ecki_als_least_squares(double *x, ecki_matrix b, const double *t, double ridge,
+                                  eck_error *err)
 {
     eck_status status = ECK_OK;
-    rows_source from = { b, count, k };
-    ecki_dense_svd svd = { .m = ecki_max(count, k), .n = ecki_min(count, k) };
+    rows_source from = { b.data, b.rows, b.cols };
+    ecki_dense_svd svd = { .m = ecki_max(b.rows, b.cols), .n = ecki_min(b.rows, b.cols) };
     const char *solver = NULL;
 
     ECK_ALLOC_RAW(svd.a, svd.m * svd.n);

@@ -1,4 +1,4 @@
-// Documents of one decomposed matrix: singular values or eigenvalues, and their certificate.
+// Documents of one decomposed matrix: singular values, a fit or eigenvalues, and their certificate.
 #include "eckart/report.h"
 #include "report/json_text.h"
 
@@ -44,6 +44,36 @@ eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_inf
     ecki_json_real(&object, "energy", svd->energy);
     ecki_json_put(&object, "certificate", certificate(&svd->certificate));
     ecki_json_reals(&object, "singular_values", svd->s->data, svd->s->shape[0]);
+    return ecki_json_finish(out, object, err);
+}
+
+// objective is that of the last iteration, null before the first; energy 1 - error^2 of the factors.
+eck_status eck_report_als(char **out, const eck_als *als, const eck_operator_info *info,
+                          double seconds_total, eck_error *err)
+{
+    const double *const values = als->objective->data, error = als->certificate.error;
+    ecki_json object = ecki_json_object();
+    ecki_json_integer(&object, "rows", als->rows);
+    ecki_json_integer(&object, "cols", als->cols);
+    ecki_json_text(&object, "dtype", eck_dtype_name(info->storage));
+    ecki_json_integer(&object, "rank", als->rank);
+    ecki_json_text(&object, "engine", eck_engine_name(als->engine));
+    ecki_json_integer(&object, "iterations", als->iterations);
+    ecki_json_bool(&object, "converged", als->converged);
+    if (als->iterations > 0)
+        ecki_json_real(&object, "objective", values[als->iterations - 1]);
+    else
+        ecki_json_add(&object, "objective", json_null());
+    ecki_json_integer(&object, "observed", als->observed);
+    ecki_json_integer(&object, "empty_rows", als->empty_rows);
+    ecki_json_integer(&object, "empty_cols", als->empty_cols);
+    ecki_json_bool(&object, "reproducible", als->reproducible);
+    ecki_json_real(&object, "seconds", als->seconds);
+    ecki_json_real(&object, "seconds_total", seconds_total);
+    ecki_json_real(&object, "error", error);
+    ecki_json_real(&object, "energy", 1.0 - error * error);
+    ecki_json_put(&object, "certificate", certificate(&als->certificate));
+    ecki_json_reals(&object, "singular_values", als->values->data, als->rank);
     return ecki_json_finish(out, object, err);
 }
 

@@ -42,7 +42,7 @@ def test_options(folder):
 
 @pytest.mark.parametrize("words", [["--engine", "g"], ["--engine", "=", "g"]])
 def test_words_of_a_choice(folder, words):
-    assert complete(folder, "eckart", "svd", *words) == ["golub-kahan"]
+    assert complete(folder, "eckart", "svd", *words) == ["golub-kahan", "gradient"]
 
 
 def test_every_word_of_a_choice(folder):

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "eckart/als.h"
 #include "eckart/decompose.h"
 
 enum { ROWS = 12, COLS = 9, RANK = 3 };
@@ -108,6 +109,59 @@ static eck_status chain_scenario(void *self, eck_error *err)
     return status;
 }
 
+typedef struct als_case {
+    const char *name;
+    eck_engine engine;
+    bool masked, weighted;
+} als_case;
+
+// A fit, dense and by entries; a row of three entries has less than the unknowns of rank 4.
+static eck_status als_scenario(void *self, eck_error *err)
+{
+    const als_case *const tried = self;
+    unsigned char mask[ROWS * COLS];
+    eck_als_options options = ECK_ALS_OPTIONS_INIT;
+    eck_operator *a = NULL, *seen = NULL, *weights = NULL;
+    eck_als *als = UNTOUCHED;
+
+    for (int i = 0; i < ROWS * COLS; i++)
+        mask[i] = i < COLS ? i < 3 : i % 5 != 0;
+    const eck_view view = eck_view_matrix(mask, ECK_DTYPE_U8, ROWS, COLS);
+    eck_status status =
+        eck_operator_dense(&a, eck_view_matrix(numbers, ECK_DTYPE_F32, ROWS, COLS), err);
+    if (status == ECK_OK && tried->masked) status = eck_operator_dense(&seen, view, err);
+    if (status == ECK_OK && tried->weighted) status = eck_operator_dense(&weights, view, err);
+    options.engine = tried->engine;
+    options.rank = RANK + 1;
+    options.iterations = 3;
+    options.mask = seen;
+    options.weights = weights;
+    if (status == ECK_OK) {
+        status = eck_als_compute(&als, a, &options, &alone, err);
+        assert_untouched(status, als);
+        if (status == ECK_OK) eck_als_free(als);
+    }
+    eck_operator_free(weights);
+    eck_operator_free(seen);
+    eck_operator_free(a);
+    return status;
+}
+
+static void fits(void **state)
+{
+    (void)state;
+    static als_case cases[] = {
+        { "als", ECK_ENGINE_ALS, false, false },
+        { "als with a mask", ECK_ENGINE_ALS, true, false },
+        { "als with mask and weights", ECK_ENGINE_ALS, true, true },
+        { "gradient", ECK_ENGINE_GRADIENT, false, false },
+        { "gradient with weights", ECK_ENGINE_GRADIENT, false, true },
+    };
+    fill_numbers();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        fail_every_allocation(cases[i].name, als_scenario, &cases[i]);
+}
+
 static void decompose(void **state)
 {
     (void)state;
@@ -125,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decompose),
+        cmocka_unit_test(fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,7 +139,8 @@ static void by_values(void **state)
         if (trial > 5) // the last three unknowns are the first three again
             for (int64_t i = 0; i < count; i++)
                 memcpy(b + i * K + 6, b + i * K, 3 * sizeof *b);
-        assert_int_equal(ecki_als_least_squares(x, b, t, count, K, ridge, &err), ECK_OK);
+        assert_int_equal(ecki_als_least_squares(x, ecki_matrix_of(b, count, K), t, ridge, &err),
+                         ECK_OK);
         for (int64_t i = 0; i < count; i++) {
             rest[i] = t[i];
             for (int64_t l = 0; l < K; l++)

@@ -99,12 +99,55 @@ static void test_eigen(void **state)
     eck_array_free(values);
 }
 
+// A fit has the counts of its run; without one, of a matrix of zeros, there is no objective.
+static void test_als(void **state)
+{
+    (void)state;
+    for (int zeros = 0; zeros < 2; zeros++) {
+        static const double nothing[9] = { 0 };
+        eck_error err = ECK_ERROR_INIT;
+        eck_operator *a = NULL;
+        eck_als *als = NULL;
+        char *text = NULL;
+        eck_als_options options = ECK_ALS_OPTIONS_INIT;
+        options.rank = 1;
+        assert_int_equal(
+            eck_operator_dense(&a, eck_view_matrix(zeros ? nothing : numbers, ECK_DTYPE_F64, 3, 3),
+                               &err),
+            ECK_OK);
+        assert_int_equal(eck_als_compute(&als, a, &options, NULL, &err), ECK_OK);
+        assert_int_equal(eck_report_als(&text, als, eck_operator_get_info(a), 2.5, &err), ECK_OK);
+        json_t *const document = expect_document(text);
+        expect_keys(document,
+                    "rows cols dtype rank engine iterations converged objective observed "
+                    "empty_rows empty_cols reproducible seconds seconds_total error energy "
+                    "certificate singular_values");
+        expect_keys(expect_member(document, "certificate"), certificate_keys);
+        expect_text(document, "engine", "als");
+        expect_integer(document, "iterations", als->iterations);
+        expect_integer(document, "observed", 9);
+        expect_integer(document, "empty_rows", 0);
+        expect_real(document, "seconds_total", 2.5);
+        expect_real(document, "error", als->certificate.error);
+        assert_true(json_is_true(expect_member(document, "converged")));
+        assert_int_equal(json_is_null(expect_member(document, "objective")), zeros);
+        if (!zeros)
+            expect_real(document, "objective",
+                        ((const double *)als->objective->data)[als->iterations - 1]);
+        assert_int_equal(json_array_size(expect_member(document, "singular_values")), 1);
+        json_decref(document);
+        eck_als_free(als);
+        eck_operator_free(a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_svd),
         cmocka_unit_test(test_unknowns_are_null),
         cmocka_unit_test(test_eigen),
+        cmocka_unit_test(test_als),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
