@@ -67,7 +67,7 @@ static const opt_entry output_options[] = {
 
 static const opt_entry how_options[] = {
     { OPT_CHOICE, '\0', "engine", "auto|exact|golub-kahan|als|gradient", PLACE(engine), 0, 0,
-      "how to compute; golub-kahan is LAPACK in f64, the reference; als and gradient fit" },
+      "how to compute; golub-kahan is LAPACK in f64; als and gradient fit" },
     { OPT_CHOICE, '\0', "proof", "exact|residual|bound", PLACE(proof), 0, 0,
       "how the error is proven; default residual" },
     { OPT_INTEGER, '\0', "seed", "N", PLACE(seed), 0, 1e18,
@@ -85,7 +85,7 @@ static const opt_entry fit_options[] = {
     { OPT_INTEGER, '\0', "iterations", "N", PLACE(iterations), 1, 1e9,
       "stop after N iterations; default 1000" },
     { OPT_PART, '\0', "tolerance", "T", PLACE(tolerance), 0, 1 - DBL_EPSILON,
-      "stop when an iteration lowers the objective by less than this part; default 1e-10" },
+      "stop when an iteration lowers the objective by less; default 1e-10" },
     { OPT_NUMBER, '\0', "ridge", "L", PLACE(ridge), 0, DBL_MAX,
       "add L (||first||^2 + ||last||^2) to the objective; default 0" },
     { 0 }

@@ -20,7 +20,7 @@ DOCUMENTS = {
     "svd": [["svd", "A.npy"], ["svd", "A.npy", "--rank", "3", "--proof", "bound"], ["svd", "low.npy", "--reduced"],
             ["svd", "A.npy", "--full", "--engine", "golub-kahan"], ["svd", "A.csv", "--error", "0", "--proof", "exact"]],
     "als": [["svd", "A.npy", "--rank", "3", "--engine", "als"], ["svd", "A.csv", "--rank", "2", "--engine", "gradient"],
-            ["svd", "A.npy", "--rank", "1", "--engine", "als", "--mask", "S.npy", "--iterations", "2"]],
+            ["svd", "A.npy", "--rank", "1", "--engine", "als", "--mask", "A.npy", "--iterations", "2"]],
     "eigen": [["svd", "S.npy", "--symmetric"]],
     "inspect": [["inspect", "model"], ["inspect", "two.npz"], ["inspect", "out"]],
     "analyze": [["analyze", "model"], ["analyze", "model", "--spectrum"]],

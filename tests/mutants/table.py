@@ -69,6 +69,42 @@ MUTANTS = [
         "new": "out.rows <= rows - row + 1 && out.cols",
         "tests": ["view"],
     },
+    # ---- fits
+    {
+        "name": "a-fit-that-forgets-the-ridge-of-the-step",
+        "file": "src/decompose/als_dense.c",
+        "old": "1.0 - step * p->ridge,",
+        "new": "1.0,",
+        "tests": ["fits"],
+    },
+    {
+        "name": "weights-where-their-roots-belong",
+        "file": "src/decompose/als_entries.c",
+        "old": "to->root[at] = sqrt(w);",
+        "new": "to->root[at] = w;",
+        "tests": ["als_entries"],
+    },
+    {
+        "name": "a-fit-that-looks-at-masked-numbers",
+        "file": "src/decompose/als_entries.c",
+        "old": "*x = other[i] == 0.0 || *x == 0.0 ? 0.0 : *x * w;",
+        "new": "*x = *x * w;",
+        "tests": ["als_entries"],
+    },
+    {
+        "name": "momentum-that-never-rests",
+        "file": "src/decompose/als.c",
+        "old": "if (value > before) {",
+        "new": "if (false) {",
+        "tests": ["als"],
+    },
+    {
+        "name": "a-Gram-trusted-beyond-its-digits",
+        "file": "src/decompose/als_rows.c",
+        "old": "if (system.least > TRUSTED)",
+        "new": "if (true)",
+        "tests": ["als"],
+    },
     # ---- decompose
     {
         "name": "offsets-of-kernels-overlap-instead-of-adding",

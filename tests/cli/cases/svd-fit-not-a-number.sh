@@ -1,0 +1,1 @@
+eckart svd nan.npy --engine gradient --rank 2

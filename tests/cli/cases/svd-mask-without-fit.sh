@@ -1,0 +1,1 @@
+eckart svd A.npy --rank 4 --mask A.npy
