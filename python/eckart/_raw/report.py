@@ -6,6 +6,7 @@ from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_int64
 from typing import Any
 
 from .adapter import eck_adapter, eck_adapter_comparison, eck_adapter_outcome
+from .als import eck_als
 from .model import eck_analysis, eck_frontier_row, eck_model, eck_outcome, eck_plan, eck_verdict
 from .operator import eck_operator_info
 from .status import eck_error
@@ -13,6 +14,8 @@ from .svd import eck_eigen, eck_svd
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_report_svd": (c_int, [POINTER(c_char_p), POINTER(eck_svd), POINTER(eck_operator_info), c_double,
+        POINTER(eck_error)]),
+    "eck_report_als": (c_int, [POINTER(c_char_p), POINTER(eck_als), POINTER(eck_operator_info), c_double,
         POINTER(eck_error)]),
     "eck_report_eigen": (c_int, [POINTER(c_char_p), POINTER(eck_eigen), POINTER(eck_operator_info),
         POINTER(eck_error)]),
