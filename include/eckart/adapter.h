@@ -75,12 +75,15 @@ typedef struct eck_adapter_module {
 ECK_API eck_status eck_adapter_open(eck_adapter **out, const char *path, eck_error *err);
 ECK_API void eck_adapter_close(eck_adapter *adapter);
 
+/** As given to eck_adapter_open(); borrowed. */
 ECK_API const char *eck_adapter_path(const eck_adapter *adapter);
+/** The container it was read from. */
 ECK_API eck_adapter_layout eck_adapter_get_layout(const eck_adapter *adapter);
 
 /** base_model_name_or_path of the configuration, or NULL. */
 ECK_API const char *eck_adapter_base_name(const eck_adapter *adapter);
 
+/** Modules it changes. */
 ECK_API int64_t eck_adapter_module_count(const eck_adapter *adapter);
 
 /** NULL past the end. */

@@ -1,4 +1,5 @@
-// Sums of thin products held against the dense matrix they stand for, decomposed by LAPACK.
+// Sums of thin products (factored.c, factored_algebra.c, factored_grams.c, factored_qr.c) held against
+// the dense matrix they stand for, decomposed by LAPACK.
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
