@@ -37,7 +37,7 @@ typedef struct eck_factored_info {
     const double *values; /**< [count], descending */
     const double *tails; /**< [count+1]: relative Frobenius error of the best rank k */
     double norm; /**< Frobenius norm of dW */
-    bool orthogonal; /**< by QR of both factors; else by their Grams (docs/methods/factored.md) */
+    bool orthogonal; /**< by QR of both factors; else by their Grams */
 } eck_factored_info;
 
 /**

@@ -197,7 +197,7 @@ typedef struct eck_plan {
     int64_t parameters_before, parameters_after; /**< of the selected layers */
     int64_t bytes_before, bytes_after; /**< tensor bytes of the whole model */
     int64_t factored; /**< layers not dense */
-    double error; /**< root of the sum of damages over the norm of the selected layers */
+    double error; /**< root of the sum of damages (squared relative errors); may exceed 1 */
     double worst, mean; /**< relative error of the worst layer; mean over the factored layers */
     double gap; /**< (total damage - lower bound of the optimum) / lower bound; 0 = optimal */
 } eck_plan;
