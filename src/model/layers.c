@@ -239,6 +239,16 @@ static eck_stage stage_of(const subject *s)
                      : eck_stage_linear(t->shape[1], t->shape[0]);
 }
 
+/** A bias that is no vector of the layer's outputs cannot go to a chain's last stage. */
+static void find_reason_bias(finding *f, const eck_model *model, const eck_layer *layer)
+{
+    if (layer->bias < 0) return;
+    const eck_tensor *bias = &model->tensors[layer->bias];
+    if (bias->ndim == 1 && bias->shape[0] == layer->dense.out) return;
+    f->impossible = true;
+    snprintf(f->text, sizeof f->text, "its bias does not fit its weight");
+}
+
 static eck_status layer_describe(ecki_layer *layer, const eck_model *model, int64_t index,
                                  eck_error *err)
 {
@@ -258,6 +268,7 @@ static eck_status layer_describe(ecki_layer *layer, const eck_model *model, int6
     snprintf(bias, sizeof bias, "%s.bias", s.module);
     layer->view.bias = s.is_weight ? ecki_container_find(model->container, bias) : -1;
     find_reason(&f, &s, &layer->view.dense);
+    if (!f.text[0] || !f.impossible) find_reason_bias(&f, model, &layer->view);
     if (f.text[0]) {
         layer->reason = ecki_strdup(f.text);
         ECK_HAVE(layer->reason);

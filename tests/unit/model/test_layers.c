@@ -168,10 +168,27 @@ static void ties_are_decided_by_bytes(void **state)
     fixture_remove(folder);
 }
 
+static void a_bias_must_fit(void **state)
+{
+    (void)state;
+    const fixture_tensor tensors[] = { { "a.weight", 2, { 80, 64 } },
+                                       { "a.bias", 1, { 64 } },
+                                       { "b.weight", 2, { 80, 64 } },
+                                       { "b.bias", 1, { 80 } },
+                                       { NULL, 0, { 0 } } };
+    char *folder = fixture_folder();
+    eck_model *model = open_made(folder, tensors, NULL);
+    expect_skipped(model, "a", "bias");
+    expect_skipped(model, "b", NULL);
+    eck_model_close(model);
+    fixture_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bert_layers),
+        cmocka_unit_test(a_bias_must_fit),
         cmocka_unit_test(gpt2_is_stored_transposed),
         cmocka_unit_test(convolutions),
         cmocka_unit_test(parents_that_read),
