@@ -1,0 +1,29 @@
+// What the processor can do, as the compiler's runtime reads it from the processor and the operating system.
+#include "base/cpu.h"
+
+#include "base/compiler.h"
+
+ecki_cpu ecki_cpu_features(void)
+{
+    ecki_cpu cpu = { false, false, false, false };
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    cpu.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("f16c");
+    cpu.avx512 = cpu.avx2 && __builtin_cpu_supports("avx512f") &&
+                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vl");
+    cpu.avx512_bf16 = cpu.avx512 && __builtin_cpu_supports("avx512bf16");
+#elif defined(__aarch64__)
+    cpu.neon = true;
+#endif
+    return cpu;
+}
+
+const char *ecki_cpu_name(const ecki_cpu *cpu)
+{
+    if (cpu->avx512_bf16) return "avx512-bf16";
+    if (cpu->avx512) return "avx512";
+    if (cpu->avx2) return "avx2";
+    return cpu->neon ? "neon" : "scalar";
+}
