@@ -39,7 +39,7 @@ typedef struct eck_scan {
  * Methods must be thread-safe: they are called from several threads at once.
  */
 typedef struct eck_operator_methods {
-    uint32_t version; /**< 1 */
+    uint32_t version; /**< 2; 1 = without `normal` */
     /** Block A[row.., col..] of out.rows x out.cols, widened to the panel's type. */
     eck_status (*read)(void *self, int64_t row, int64_t col, eck_panel out, eck_error *err);
     /** out [rows,x.cols] = scale A x, x [cols,*]; both F64. */
@@ -52,6 +52,10 @@ typedef struct eck_operator_methods {
     /** One pass. */
     eck_status (*scan)(void *self, eck_scan *out, eck_error *err);
     void (*free)(void *self); /**< may be NULL */
+    /** out = scale^2 A^T (A x) (RIGHT, x and out [cols,*]) or scale^2 A (A^T x) (LEFT, [rows,*]), best in one read of A.
+     *  Both panels are F32, or both F64: the arithmetic is of their type. */
+    eck_status (*normal)(void *self, eck_side side, double scale, eck_panel x, eck_panel out,
+                         eck_error *err);
 } eck_operator_methods;
 
 typedef struct eck_operator_info {
@@ -119,6 +123,18 @@ ECK_API eck_status eck_operator_apply_transpose(const eck_operator *a, double sc
                                                 eck_error *err);
 ECK_API eck_status eck_operator_gram(const eck_operator *a, eck_side side, double scale,
                                      eck_panel out, const eck_context *context, eck_error *err);
+/**
+ * out = scale^2 A^T (A x) (side RIGHT, x and out [cols,*]) or scale^2 A (A^T x) (LEFT, [rows,*]): a step of every
+ * iterative method.
+ *
+ * x, out   both F32 or both F64, not overlapping; F32 sums in F32
+ * Cost     4 rows cols x.cols operations; A is read once where it is read in panels, 256 lines of it held at a time
+ * Threads  as the context allows; no bit depends on how many, if those of the operator's own methods do not
+ * Errors   ECK_E_SHAPE; ECK_E_RANGE panel types; those of the operator
+ */
+ECK_API eck_status eck_operator_normal(const eck_operator *a, eck_side side, double scale,
+                                       eck_panel x, eck_panel out, const eck_context *context,
+                                       eck_error *err);
 ECK_API eck_status eck_operator_scan(eck_scan *out, const eck_operator *a,
                                      const eck_context *context, eck_error *err);
 

@@ -24,6 +24,9 @@ extern "C" {
 typedef enum eck_engine {
     ECK_ENGINE_AUTO = 0,
     ECK_ENGINE_EXACT = 1,
+    ECK_ENGINE_DEFLATED = 2, /**< refused: no lane answers to it yet */
+    ECK_ENGINE_KRYLOV = 3, /**< refused: no lane answers to it yet */
+    ECK_ENGINE_JACOBI = 4, /**< refused: no lane answers to it yet */
     ECK_ENGINE_GOLUB_KAHAN = 5,
     ECK_ENGINE_ALS = 8, /**< eck_als_compute() only */
     ECK_ENGINE_GRADIENT = 9 /**< eck_als_compute() only */
@@ -82,7 +85,7 @@ typedef struct eck_certificate {
 } eck_certificate;
 
 typedef struct eck_svd_options {
-    uint32_t version; /**< 1 */
+    uint32_t version; /**< 2; 1 = without `excess` */
     eck_engine engine; /**< default AUTO */
     eck_rule rule; /**< default RANK */
     double target; /**< for ENERGY and ERROR */
@@ -93,13 +96,15 @@ typedef struct eck_svd_options {
     uint64_t seed; /**< of the probes; default 0 */
     eck_dtype
         store; /**< type of the factors: F64, F32, F16, BF16; NONE (default): F64 for F64 storage, else F32 */
+    double
+        excess; /**< largest error / optimum - 1 that an iterative lane may stop at: default 1e-4, 0 < excess <= 1 */
 } eck_svd_options;
 
 #define ECK_SVD_OPTIONS_INIT \
     { \
-        1, ECK_ENGINE_AUTO, ECK_RULE_RANK, 0.0, 0, \
+        2, ECK_ENGINE_AUTO, ECK_RULE_RANK, 0.0, 0, \
             ECK_WANT_VALUES | ECK_WANT_LEFT | ECK_WANT_RIGHT, ECK_PROOF_RESIDUAL, 1e-6, 0, \
-            ECK_DTYPE_NONE \
+            ECK_DTYPE_NONE, 1e-4 \
     }
 
 /** The same defaults, for bindings. */

@@ -12,6 +12,10 @@ void dgemm_(const char *transa, const char *transb, const int32_t *m, const int3
             const int32_t *k, const double *alpha, const double *a, const int32_t *lda,
             const double *b, const int32_t *ldb, const double *beta, double *c, const int32_t *ldc,
             size_t transa_length, size_t transb_length);
+void sgemm_(const char *transa, const char *transb, const int32_t *m, const int32_t *n,
+            const int32_t *k, const float *alpha, const float *a, const int32_t *lda,
+            const float *b, const int32_t *ldb, const float *beta, float *c, const int32_t *ldc,
+            size_t transa_length, size_t transb_length);
 void dsyrk_(const char *uplo, const char *trans, const int32_t *n, const int32_t *k,
             const double *alpha, const double *a, const int32_t *lda, const double *beta, double *c,
             const int32_t *ldc, size_t uplo_length, size_t trans_length);
@@ -84,6 +88,40 @@ eck_status ecki_gemm(double alpha, ecki_matrix a, ecki_matrix b, double beta, ec
     const int32_t lda = leading(a.ld), ldb = leading(b.ld), ldc = leading(c.ld);
     dgemm_(b.transposed ? "T" : "N", a.transposed ? "T" : "N", &m, &n, &k, &alpha, b.data, &ldb,
            a.data, &lda, &beta, c.data, &ldc, 1, 1);
+done:
+    return status;
+}
+
+// c = beta c for F32; beta 0 clears NaN too.
+static void scale_floats(float beta, eck_panel c)
+{
+    for (int64_t i = 0; beta != 1.0F && i < c.rows; i++) {
+        float *const row = (float *)c.data + i * c.ld;
+        for (int64_t j = 0; j < c.cols; j++)
+            row[j] = beta == 0.0F ? 0.0F : beta * row[j];
+    }
+}
+
+eck_status ecki_gemm_f32(float alpha, eck_panel a, bool turned, eck_panel b, float beta,
+                         eck_panel c, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t inner = turned ? a.rows : a.cols;
+    ECK_REQUIRE((turned ? a.cols : a.rows) == c.rows && b.cols == c.cols && inner == b.rows,
+                ECK_E_SHAPE, -1, "cannot multiply [%lld,%lld]%s by [%lld,%lld] into [%lld,%lld]",
+                (long long)a.rows, (long long)a.cols, turned ? "^T" : "", (long long)b.rows,
+                (long long)b.cols, (long long)c.rows, (long long)c.cols);
+    if (c.rows == 0 || c.cols == 0) goto done;
+    if (inner == 0) {
+        scale_floats(beta, c);
+        goto done;
+    }
+    const int64_t largest = ecki_max(ecki_max(a.rows, a.ld), ecki_max(b.rows, b.ld));
+    ECK_TRY(require_fit(ecki_max(largest, ecki_max(c.rows, c.ld)), "sgemm", err));
+    const int32_t m = (int32_t)c.cols, n = (int32_t)c.rows, k = (int32_t)inner;
+    const int32_t lda = leading(a.ld), ldb = leading(b.ld), ldc = leading(c.ld);
+    sgemm_("N", turned ? "T" : "N", &m, &n, &k, &alpha, b.data, &ldb, a.data, &lda, &beta, c.data,
+           &ldc, 1, 1);
 done:
     return status;
 }

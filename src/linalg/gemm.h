@@ -33,6 +33,10 @@ ecki_matrix ecki_transposed(ecki_matrix a);
 eck_status ecki_gemm(double alpha, ecki_matrix a, ecki_matrix b, double beta, eck_panel c,
                      eck_error *err);
 
+/** c = alpha a b + beta c for F32 panels, `turned`: a^T for a. */
+eck_status ecki_gemm_f32(float alpha, eck_panel a, bool turned, eck_panel b, float beta,
+                         eck_panel c, eck_error *err);
+
 /** The triangle i >= j of c = alpha a a^T + beta c. */
 eck_status ecki_syrk(double alpha, ecki_matrix a, double beta, eck_panel c, eck_error *err);
 

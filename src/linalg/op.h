@@ -34,6 +34,9 @@ typedef struct ecki_operator_extra {
                         const eck_context *context, eck_error *err);
     eck_status (*apply_transpose)(void *self, double scale, eck_panel y, eck_panel out,
                                   const eck_context *context, eck_error *err);
+    /** panels = x, out: as the public method, with threads. */
+    eck_status (*normal)(void *self, eck_side side, double scale, const eck_panel panels[2],
+                         const eck_context *context, eck_error *err);
 } ecki_operator_extra;
 
 struct eck_operator {
@@ -68,6 +71,17 @@ eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, 
                             const eck_context *context, eck_error *err);
 eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_context *context,
                             eck_error *err);
+
+/** eck_operator_normal() from reads, panels = x, out; or from the operator's own products, for those that have them. */
+eck_status ecki_derive_normal(const eck_operator *a, eck_side side, double scale,
+                              const eck_panel panels[2], const eck_context *context,
+                              eck_error *err);
+eck_status ecki_normal_by_products(const eck_operator *a, eck_side side, double scale,
+                                   const eck_panel panels[2], const eck_context *context,
+                                   eck_error *err);
+
+/** Lines of a panel of ecki_derive_normal(), each of so many numbers. */
+int64_t ecki_normal_lines(int64_t length);
 
 /** || scale A ||_F where its square may leave the range of F64; scale a power of two. */
 eck_status ecki_derive_norm(double *out, const eck_operator *a, double scale,

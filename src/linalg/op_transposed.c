@@ -64,6 +64,15 @@ static eck_status transposed_gram(void *self, eck_side side, double scale, eck_p
     return t->a->methods.gram(t->a->self, other, scale, out, err);
 }
 
+static eck_status transposed_normal(void *self, eck_side side, double scale,
+                                    const eck_panel panels[2], const eck_context *context,
+                                    eck_error *err)
+{
+    const transposed *const t = self;
+    const eck_side other = side == ECK_SIDE_RIGHT ? ECK_SIDE_LEFT : ECK_SIDE_RIGHT;
+    return eck_operator_normal(t->a, other, scale, panels[0], panels[1], context, err);
+}
+
 static eck_status transposed_measure(ecki_measure *out, void *self, const eck_context *context,
                                      eck_error *err)
 {
@@ -80,7 +89,7 @@ eck_status eck_operator_transposed(eck_operator **out, const eck_operator *a, ec
                                            .gram = a->methods.gram ? transposed_gram : NULL,
                                            .free = ecki_free };
     const ecki_operator_extra extra = { transposed_measure, transposed_apply,
-                                        transposed_apply_transpose };
+                                        transposed_apply_transpose, transposed_normal };
     eck_operator_info info = a->info;
     ECK_ALLOC(self, 1);
     self->a = a;

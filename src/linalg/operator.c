@@ -10,6 +10,17 @@
 #include "base/parallel.h"
 #include "tensor/codec.h"
 
+// Methods of any version: those a caller's version does not know are derived.
+static eck_operator_methods methods_of(const eck_operator_methods *methods)
+{
+    eck_operator_methods known = { .version = 2 };
+    if (methods->version >= 2)
+        known = *methods;
+    else
+        memcpy(&known, methods, offsetof(eck_operator_methods, normal));
+    return known;
+}
+
 eck_status eck_operator_create(eck_operator **out, const eck_operator_info *info,
                                const eck_operator_methods *methods, void *self, eck_error *err)
 {
@@ -20,6 +31,8 @@ eck_status eck_operator_create(eck_operator **out, const eck_operator_info *info
     ECK_REQUIRE(eck_dtype_is_weight(info->storage), ECK_E_RANGE, -1,
                 "storage %s is not one that is factored: F64, F32, F16, BF16",
                 eck_dtype_name(info->storage));
+    ECK_REQUIRE(methods->version >= 1 && methods->version <= 2, ECK_E_RANGE, -1,
+                "unknown version %u of operator methods", methods->version);
     ECK_REQUIRE(methods->read || (methods->apply && methods->apply_transpose), ECK_E_RANGE, -1,
                 "an operator needs read, or both products");
     ECK_REQUIRE(info->read_error >= 0.0, ECK_E_RANGE, -1, "read_error %g is negative",
@@ -29,7 +42,7 @@ eck_status eck_operator_create(eck_operator **out, const eck_operator_info *info
     ECK_HAVE(a->name);
     a->info = *info;
     a->info.name = a->name;
-    a->methods = *methods;
+    a->methods = methods_of(methods);
     a->self = self;
     *out = a;
     a = NULL;
@@ -127,6 +140,29 @@ eck_status eck_operator_gram(const eck_operator *a, eck_side side, double scale,
                             : ecki_derive_gram(a, side, scale, out, context, err));
 done:
     ecki_blas_leave(saved);
+    return status;
+}
+
+eck_status eck_operator_normal(const eck_operator *a, eck_side side, double scale, eck_panel x,
+                               eck_panel out, const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t order = side == ECK_SIDE_RIGHT ? a->info.cols : a->info.rows;
+    const eck_panel panels[2] = { x, out };
+    ECK_TRY(require_panel("the factor", x, order, x.cols, false, err));
+    ECK_TRY(require_panel("the product", out, order, x.cols, false, err));
+    ECK_REQUIRE(x.dtype == out.dtype, ECK_E_RANGE, -1,
+                "the factor is of type %s, the product of %s: they must agree",
+                eck_dtype_name(x.dtype), eck_dtype_name(out.dtype));
+    if (a->extra.normal)
+        status = a->extra.normal(a->self, side, scale, panels, context, err);
+    else if (a->methods.normal)
+        status = a->methods.normal(a->self, side, scale, x, out, err);
+    else if (a->methods.read && !a->methods.apply && !a->extra.apply)
+        status = ecki_derive_normal(a, side, scale, panels, context, err);
+    else
+        status = ecki_normal_by_products(a, side, scale, panels, context, err);
+done:
     return status;
 }
 

@@ -20,6 +20,10 @@ const char *eck_engine_name(eck_engine engine)
         return "auto";
     case ECK_ENGINE_EXACT:
         return "exact";
+    case ECK_ENGINE_DEFLATED: // no lane answers to these three yet
+    case ECK_ENGINE_KRYLOV:
+    case ECK_ENGINE_JACOBI:
+        break;
     case ECK_ENGINE_GOLUB_KAHAN:
         return "golub-kahan";
     case ECK_ENGINE_ALS:
@@ -79,14 +83,22 @@ eck_status ecki_svd_check_options(eck_svd_options *out, const eck_svd_options *g
 {
     eck_status status = ECK_OK;
     eck_svd_options o = ECK_SVD_OPTIONS_INIT;
-    if (given) o = *given;
+    ECK_REQUIRE(!given || given->version == 1 || given->version == 2, ECK_E_RANGE, -1,
+                "unknown version %u of SVD options", given->version);
+    if (given && given->version == 1)
+        memcpy(&o, given, offsetof(eck_svd_options, excess));
+    else if (given)
+        o = *given;
     if (o.store == ECK_DTYPE_NONE)
         o.store = info->storage == ECK_DTYPE_F64 ? ECK_DTYPE_F64 : ECK_DTYPE_F32;
     ECK_REQUIRE(eck_dtype_is_weight(o.store), ECK_E_RANGE, -1,
                 "factors cannot be stored as %s: F64, F32, F16 or BF16", eck_dtype_name(o.store));
     ECK_REQUIRE(o.engine == ECK_ENGINE_AUTO || o.engine == ECK_ENGINE_EXACT ||
                     o.engine == ECK_ENGINE_GOLUB_KAHAN,
-                ECK_E_RANGE, -1, "engine %d is unknown", (int)o.engine);
+                ECK_E_RANGE, -1, "engine %d has no lane here: auto, exact or golub-kahan",
+                (int)o.engine);
+    ECK_REQUIRE(o.excess > 0.0 && o.excess <= 1.0, ECK_E_RANGE, -1, "excess %g lies outside (0,1]",
+                o.excess);
     ECK_REQUIRE(o.proof == ECK_PROOF_TAIL || o.proof == ECK_PROOF_RESIDUAL ||
                     o.proof == ECK_PROOF_BOUND,
                 ECK_E_RANGE, -1, "proof %d is unknown", (int)o.proof);

@@ -47,7 +47,7 @@ typedef struct svd_case {
     { \
         name, dtype, rows, cols, \
         { \
-            1, engine, rule, 0.0, rank, want, proof, 1e-6, 0, store \
+            2, engine, rule, 0.0, rank, want, proof, 1e-6, 0, store, 1e-4 \
         } \
     }
 
@@ -111,9 +111,10 @@ static eck_status subspaces_scenario(void *self, eck_error *err)
 static void subspaces(void **state)
 {
     (void)state;
-    const eck_svd_options full = { 1, ECK_ENGINE_AUTO,      ECK_RULE_THIN,      0.0,
-                                   0, BOTH | ECK_WANT_FULL, ECK_PROOF_RESIDUAL, 1e-6,
-                                   0, ECK_DTYPE_NONE };
+    const eck_svd_options full = {
+        2, ECK_ENGINE_AUTO, ECK_RULE_THIN, 0.0, 0, BOTH | ECK_WANT_FULL, ECK_PROOF_RESIDUAL, 1e-6,
+        0, ECK_DTYPE_NONE,  1e-4
+    };
     eck_operator *a = NULL;
     eck_svd *svd = NULL;
     assert_int_equal(eck_operator_dense(&a, matrix(ECK_DTYPE_F64, ROWS, COLS), NULL), ECK_OK);
@@ -229,10 +230,20 @@ static eck_status operators_scenario(void *self, eck_error *err)
     eck_certificate certificate = { .error = -7 };
     eck_scan scan = { .max = -7 };
     const eck_panel out = { gram, ECK_DTYPE_F64, COLS, COLS, COLS };
+    float narrow[2 * ROWS] = { 1.0F };
+    const eck_panel x = { narrow, ECK_DTYPE_F32, COLS, 1, 1 },
+                    y = { narrow + ROWS, ECK_DTYPE_F32, COLS, 1, 1 };
+    const eck_panel x_left = { narrow, ECK_DTYPE_F32, ROWS, 1, 1 },
+                    y_left = { narrow + ROWS, ECK_DTYPE_F32, ROWS, 1, 1 };
     eck_status status = make_operators(&o, err);
     if (status == ECK_OK) status = eck_operator_scan(&scan, o.turned, &one_thread, err);
     if (status == ECK_OK)
         status = eck_operator_gram(o.centered, ECK_SIDE_RIGHT, 1.0, out, &one_thread, err);
+    if (status == ECK_OK)
+        status = eck_operator_normal(o.centered, ECK_SIDE_RIGHT, 1.0, x, y, &one_thread, err);
+    if (status == ECK_OK)
+        status =
+            eck_operator_normal(o.product, ECK_SIDE_LEFT, 1.0, x_left, y_left, &one_thread, err);
     if (status == ECK_OK)
         status = eck_certify(&certificate, o.dense, o.sum, *proof, 1e-6, 0, &one_thread, err);
     if (status != ECK_OK) assert_true(certificate.error == -7);

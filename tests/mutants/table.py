@@ -237,6 +237,20 @@ MUTANTS = [
     },
     # ---- linalg
     {
+        "name": "the-panels-of-a-normal-product-forget-what-came-before",
+        "file": "src/linalg/derive_normal.c",
+        "old": "        job.first = false;",
+        "new": "        job.first = true;",
+        "tests": ["derive_normal"],
+    },
+    {
+        "name": "the-transpose-of-a-normal-product-keeps-its-side",
+        "file": "src/linalg/op_transposed.c",
+        "old": "    return eck_operator_normal(t->a, other,",
+        "new": "    return eck_operator_normal(t->a, other == side ? other : side,",
+        "tests": ["derive_normal"],
+    },
+    {
         "name": "the-tail-is-a-sum-instead-of-a-root-of-squares",
         "file": "src/linalg/exact.c",
         "old": "fmin(1.0, sqrt(sum / norm2))",

@@ -42,6 +42,7 @@ class eck_operator_methods(Structure):
     gram: Any
     scan: Any
     free: Any
+    normal: Any
     _fields_ = [
         ("version", c_uint32),
         ("read", CFUNCTYPE(c_int, c_void_p, c_int64, c_int64, eck_panel, POINTER(eck_error))),
@@ -50,6 +51,7 @@ class eck_operator_methods(Structure):
         ("gram", CFUNCTYPE(c_int, c_void_p, c_int, c_double, eck_panel, POINTER(eck_error))),
         ("scan", CFUNCTYPE(c_int, c_void_p, POINTER(eck_scan), POINTER(eck_error))),
         ("free", CFUNCTYPE(None, c_void_p)),
+        ("normal", CFUNCTYPE(c_int, c_void_p, c_int, c_double, eck_panel, eck_panel, POINTER(eck_error))),
     ]
 
 
@@ -98,6 +100,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         POINTER(eck_context), POINTER(eck_error)]),
     "eck_operator_gram": (c_int, [POINTER(eck_operator), c_int, c_double, eck_panel, POINTER(eck_context),
         POINTER(eck_error)]),
+    "eck_operator_normal": (c_int, [POINTER(eck_operator), c_int, c_double, eck_panel, eck_panel,
+        POINTER(eck_context), POINTER(eck_error)]),
     "eck_operator_scan": (c_int, [POINTER(eck_scan), POINTER(eck_operator), POINTER(eck_context),
         POINTER(eck_error)]),
 }

@@ -16,6 +16,9 @@ from .status import eck_error
 class eck_engine(IntEnum):
     ECK_ENGINE_AUTO = 0
     ECK_ENGINE_EXACT = 1
+    ECK_ENGINE_DEFLATED = 2
+    ECK_ENGINE_KRYLOV = 3
+    ECK_ENGINE_JACOBI = 4
     ECK_ENGINE_GOLUB_KAHAN = 5
     ECK_ENGINE_ALS = 8
     ECK_ENGINE_GRADIENT = 9
@@ -82,6 +85,7 @@ class eck_svd_options(Structure):
     failure: float
     seed: int
     store: int
+    excess: float
     _fields_ = [
         ("version", c_uint32),
         ("engine", c_int),
@@ -93,6 +97,7 @@ class eck_svd_options(Structure):
         ("failure", c_double),
         ("seed", c_uint64),
         ("store", c_int),
+        ("excess", c_double),
     ]
 
 
@@ -197,7 +202,7 @@ class eck_subspaces(Structure):
 
 
 def ECK_SVD_OPTIONS_INIT() -> eck_svd_options:
-    return eck_svd_options(1, 0, 0, 0.0, 0, 1 | 2 | 4, 1, 1e-6)
+    return eck_svd_options(2, 0, 0, 0.0, 0, 1 | 2 | 4, 1, 1e-6, 0, 0, 1e-4)
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {

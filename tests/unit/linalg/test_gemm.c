@@ -119,6 +119,35 @@ static void nothing_to_add(void **state)
     assert_true(out[1] == 7.0);
 }
 
+// c = 2 a b + 3 c and 2 a^T b + 3 c of small whole numbers in F32: exact.
+static void singles(void **state)
+{
+    (void)state;
+    eck_error err = ECK_ERROR_INIT;
+    float a[6] = { 1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F },
+          b[6] = { 1.0F, -1.0F, 0.0F, 2.0F, 3.0F, 1.0F };
+    float c[4] = { 1.0F, 1.0F, 1.0F, 1.0F };
+    const eck_panel whole = ecki_panel(c, ECK_DTYPE_F32, 2, 2),
+                    right = ecki_panel(b, ECK_DTYPE_F32, 3, 2);
+    expect_ok(
+        ecki_gemm_f32(2.0F, ecki_panel(a, ECK_DTYPE_F32, 2, 3), false, right, 3.0F, whole, &err),
+        &err);
+    assert_true(c[0] == 23.0F && c[1] == 15.0F && c[2] == 47.0F && c[3] == 27.0F);
+    c[0] = c[1] = c[2] = c[3] = 1.0F;
+    expect_ok(
+        ecki_gemm_f32(2.0F, ecki_panel(a, ECK_DTYPE_F32, 3, 2), true, right, 3.0F, whole, &err),
+        &err);
+    assert_true(c[0] == 35.0F && c[1] == 23.0F && c[2] == 43.0F && c[3] == 27.0F);
+    c[3] = NAN;
+    expect_ok(ecki_gemm_f32(2.0F, ecki_panel(a, ECK_DTYPE_F32, 2, 0), false,
+                            ecki_panel(b, ECK_DTYPE_F32, 0, 2), 0.0F, whole, &err),
+              &err);
+    assert_true(c[0] == 0.0F && c[3] == 0.0F);
+    assert_int_equal(
+        ecki_gemm_f32(1.0F, ecki_panel(a, ECK_DTYPE_F32, 2, 2), false, right, 0.0F, whole, &err),
+        ECK_E_SHAPE);
+}
+
 // Shapes that do not fit, and sizes beyond 32 bits, which never reach the BLAS.
 static void refusals(void **state)
 {
@@ -143,8 +172,8 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products),       cmocka_unit_test(grams),    cmocka_unit_test(triangles),
-        cmocka_unit_test(nothing_to_add), cmocka_unit_test(refusals),
+        cmocka_unit_test(products),       cmocka_unit_test(grams),   cmocka_unit_test(triangles),
+        cmocka_unit_test(nothing_to_add), cmocka_unit_test(singles), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
