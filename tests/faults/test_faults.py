@@ -1,9 +1,9 @@
 """A full disk, a kill at any moment, a changing input, spoiled weights, outputs that may not be written."""
 
+import itertools
 import json
 import os
 import pathlib
-import random
 import shutil
 import signal
 import subprocess
@@ -12,6 +12,7 @@ import time
 import made
 import numpy as np
 import pytest
+from halting import go_on, stopped, with_halt
 
 ECKART = os.environ["ECKART_COMMAND"]
 
@@ -61,54 +62,67 @@ def test_full_disk_keeps_the_old_output(tmp_path):
         subprocess.run(["umount", small], check=True)
 
 
-def test_kill_at_a_hundred_moments(tmp_path):
-    """SIGKILL: no output, or the whole one; and the same command then gives the bytes of an undisturbed run."""
-    source = made.model(tmp_path / "in")
-    start = time.monotonic()
+def kill_everywhere(command, after):
+    """SIGKILL before every call that changes the disk, and in the middle of every write; `after` looks each time.
+
+    Between two such calls the disk does not change, so these are all the moments there are. Returns how many.
+    """
+    for moment in itertools.count(1):
+        done = subprocess.run(command, env=with_halt(f"kill change {moment}"), capture_output=True, timeout=120)
+        if done.returncode == 0:
+            return moment - 1
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        after()
+
+
+def test_kill_at_every_moment(tmp_path):
+    """No output, or the whole one; and the same command then gives the bytes of an undisturbed run."""
+    source = made.model(tmp_path / "in", layers=16, width=64)
     assert compress(source, tmp_path / "good").returncode == 0
-    whole = time.monotonic() - start
     expected = made.digest(tmp_path / "good")
     out = tmp_path / "out"
-    rng = random.Random(1)
-    killed = 0
-    for _ in range(100):
-        process = subprocess.Popen([ECKART, "compress", source, "-o", out, "--keep", "0.5", "--no-cache", "-q",
-                                    "--threads", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0, whole))
-        process.kill()
-        killed += process.wait() == -signal.SIGKILL
+    left = []
+
+    def look():
+        left.append(len(leftovers(tmp_path)))
         if out.exists():
             assert made.digest(out) == expected
             shutil.rmtree(out)
-    assert killed >= 50, f"only {killed} of 100 runs were still going when killed"
-    assert compress(source, out).returncode == 0
+
+    moments = kill_everywhere([ECKART, "compress", source, "-o", out, "--keep", "0.5", "--no-cache", "-q"], look)
+    print(f"killed at {moments} moments")
+    assert moments >= 100
+    # Each run swept up what the one before had left.
+    assert max(left) == 1
     assert made.digest(out) == expected
     assert leftovers(tmp_path) == []
 
 
 def test_kill_while_replacing(tmp_path):
     """With --force the old output stays whole until the new one is."""
-    source = made.model(tmp_path / "in")
+    source = made.model(tmp_path / "in", layers=2, width=64)
     out = tmp_path / "out"
-    assert compress(source, out).returncode == 0
-    expected = made.digest(out)
-    rng = random.Random(2)
-    for _ in range(30):
-        process = subprocess.Popen([ECKART, "compress", source, "-o", out, "--keep", "0.5", "--no-cache", "-q",
-                                    "--force"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0, 0.3))
-        process.kill()
-        process.wait()
-        assert made.digest(out) == expected
+    assert compress(source, out, "--dtype", "f16").returncode == 0
+    old = made.digest(out)
+    assert compress(source, tmp_path / "good").returncode == 0
+    new = made.digest(tmp_path / "good")
+
+    def look():
+        assert made.digest(out) in (old, new)
+
+    kill_everywhere([ECKART, "compress", source, "-o", out, "--keep", "0.5", "--no-cache", "-qf"], look)
+    assert made.digest(out) == new
+    assert leftovers(tmp_path) == []
 
 
 def test_interrupt_removes_what_was_written(tmp_path):
-    source = made.model(tmp_path / "in", layers=8, width=320)
-    process = subprocess.Popen([ECKART, "compress", source, "-o", tmp_path / "out", "--keep", "0.5", "--no-cache"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.25)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == -signal.SIGINT
+    source = made.model(tmp_path / "in")
+    command = [ECKART, "compress", source, "-o", tmp_path / "out", "--keep", "0.5", "--no-cache"]
+    # The 6th change of the disk writes a tensor: the temporary and a part of its content are there.
+    process = stopped(command, "change 6", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert leftovers(tmp_path) != []
+    go_on(process, signal.SIGINT)
+    assert process.wait(timeout=120) == -signal.SIGINT
     assert not (tmp_path / "out").exists()
     assert leftovers(tmp_path) == []
 
@@ -174,14 +188,15 @@ def test_existing_output_is_not_touched_without_force(tmp_path):
 
 def test_input_cut_while_read(tmp_path):
     """The file loses its tail while it is read: an error, no output."""
-    source = made.model(tmp_path / "in", layers=8, width=320)
-    process = subprocess.Popen([ECKART, "compress", source, "-o", tmp_path / "out", "--keep", "0.5", "--no-cache"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    time.sleep(0.1)
+    source = made.model(tmp_path / "in")
+    command = [ECKART, "compress", source, "-o", tmp_path / "out", "--keep", "0.5", "--no-cache"]
+    # The header is read by then, and the first of the weights.
+    process = stopped(command, "read 5", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     file = source / "model.safetensors"
     os.truncate(file, file.stat().st_size // 2)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1, "the run ended before the file was cut"
+    go_on(process)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
     assert "model.safetensors" in stderr
     assert not (tmp_path / "out").exists()
     assert leftovers(tmp_path) == []
