@@ -13,6 +13,7 @@
 #include "eckart/model.h"
 #include "eckart/operator.h"
 #include "eckart/report.h"
+#include "eckart/sparse.h"
 #include "eckart/stage.h"
 #include "eckart/status.h"
 #include "eckart/svd.h"

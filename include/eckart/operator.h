@@ -11,6 +11,7 @@
 #include "eckart/array.h"
 #include "eckart/context.h"
 #include "eckart/export.h"
+#include "eckart/sparse.h"
 #include "eckart/status.h"
 
 #ifdef __cplusplus
@@ -59,7 +60,7 @@ typedef struct eck_operator_methods {
 } eck_operator_methods;
 
 typedef struct eck_operator_info {
-    uint32_t version; /**< 1 */
+    uint32_t version; /**< 2; 1 = without `nonzeros` */
     int64_t rows, cols;
     eck_dtype
         storage; /**< type of the stored numbers; decides lanes and the numerical rank; F64 if mixed */
@@ -69,11 +70,12 @@ typedef struct eck_operator_info {
     double
         read_error; /**< bound of the Frobenius norm of what rounding adds to a read of the whole; 0 = reads
                                    are exact. Certificates add it to their own */
+    int64_t nonzeros; /**< multiplications of a product with one vector; 0 = rows * cols */
 } eck_operator_info;
 
 #define ECK_OPERATOR_INFO_INIT \
     { \
-        1, 0, 0, ECK_DTYPE_F32, false, false, 0, 0.0 \
+        2, 0, 0, ECK_DTYPE_F32, false, false, 0, 0.0, 0 \
     }
 
 /**
@@ -93,6 +95,19 @@ ECK_API const eck_operator_info *eck_operator_get_info(const eck_operator *a);
 
 /** A 2-d view in any readable storage type and any strides; borrows its data. */
 ECK_API eck_status eck_operator_dense(eck_operator **out, eck_view a, eck_error *err);
+
+/**
+ * A sparse matrix. Nothing is borrowed after the call: it is held by rows and by columns, so that neither product writes
+ * to scattered places, sorted, with entries of one place added in F64 and rounded once to the type. Products, Grams and
+ * the scan cost what the entries cost and give the same bytes for any number of threads.
+ *
+ * out     owned by the caller, eck_operator_free(); 2 (4 + bytes of the type) bytes an entry, 8 a row and a column
+ * a       F64 or F32, at most 2^31 - 1 rows and columns; checked; entries that are 0 stay entries
+ * Cost    O(rows + cols + entries)
+ * Errors  ECK_E_SHAPE sizes; ECK_E_RANGE type, starts or an index that leaves the matrix, offset = the entry; ECK_E_NOMEM
+ */
+ECK_API eck_status eck_operator_sparse(eck_operator **out, const eck_sparse_view *a,
+                                       eck_error *err);
 
 /** sum_i weights[i] terms[i]; borrows the terms. Used for `tuned - base` and `W - first last`. */
 ECK_API eck_status eck_operator_sum(eck_operator **out, const eck_operator *const *terms,

@@ -37,6 +37,8 @@ typedef struct ecki_operator_extra {
     /** panels = x, out: as the public method, with threads. */
     eck_status (*normal)(void *self, eck_side side, double scale, const eck_panel panels[2],
                          const eck_context *context, eck_error *err);
+    eck_status (*gram)(void *self, eck_side side, double scale, eck_panel out,
+                       const eck_context *context, eck_error *err);
 } ecki_operator_extra;
 
 struct eck_operator {

@@ -162,7 +162,7 @@ eck_status ecki_operator_factored(eck_operator **out, eck_view u, const double *
                                            .read = factored_read,
                                            .free = factored_free };
     const ecki_operator_extra extra = { factored_measure, factored_apply, factored_apply_transpose,
-                                        NULL };
+                                        NULL, NULL };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     ECK_ALLOC(self, 1);
     self->u = u;

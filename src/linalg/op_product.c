@@ -111,7 +111,7 @@ eck_status eck_operator_product(eck_operator **out, const eck_operator *b, const
     product *self = NULL;
     const eck_operator_methods methods = { .version = 1, .read = product_read, .free = ecki_free };
     const ecki_operator_extra extra = { product_measure, product_apply, product_apply_transpose,
-                                        NULL };
+                                        NULL, NULL };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     ECK_REQUIRE(b->info.cols == a->info.rows, ECK_E_SHAPE, -1,
                 "cannot multiply '%s' [%lld,%lld] by '%s' [%lld,%lld]", b->name,

@@ -57,11 +57,11 @@ static eck_status transposed_apply_transpose(void *self, double scale, eck_panel
 }
 
 static eck_status transposed_gram(void *self, eck_side side, double scale, eck_panel out,
-                                  eck_error *err)
+                                  const eck_context *context, eck_error *err)
 {
     const transposed *const t = self;
     const eck_side other = side == ECK_SIDE_RIGHT ? ECK_SIDE_LEFT : ECK_SIDE_RIGHT;
-    return t->a->methods.gram(t->a->self, other, scale, out, err);
+    return eck_operator_gram(t->a, other, scale, out, context, err);
 }
 
 static eck_status transposed_normal(void *self, eck_side side, double scale,
@@ -86,10 +86,9 @@ eck_status eck_operator_transposed(eck_operator **out, const eck_operator *a, ec
     transposed *self = NULL;
     const eck_operator_methods methods = { .version = 1,
                                            .read = transposed_read,
-                                           .gram = a->methods.gram ? transposed_gram : NULL,
                                            .free = ecki_free };
     const ecki_operator_extra extra = { transposed_measure, transposed_apply,
-                                        transposed_apply_transpose, transposed_normal };
+                                        transposed_apply_transpose, transposed_normal, NULL };
     eck_operator_info info = a->info;
     ECK_ALLOC(self, 1);
     self->a = a;
@@ -97,6 +96,7 @@ eck_status eck_operator_transposed(eck_operator **out, const eck_operator *a, ec
     info.cols = a->info.rows;
     ECK_TRY(eck_operator_create(out, &info, &methods, self, err));
     (*out)->extra = extra;
+    if (a->methods.gram || a->extra.gram) (*out)->extra.gram = transposed_gram;
     self = NULL;
 done:
     ecki_free(self);

@@ -21,6 +21,17 @@ static eck_operator_methods methods_of(const eck_operator_methods *methods)
     return known;
 }
 
+// An info of any version: what a caller's version does not know has its default.
+static eck_operator_info info_of(const eck_operator_info *info)
+{
+    eck_operator_info known = ECK_OPERATOR_INFO_INIT;
+    if (info->version >= 2)
+        known = *info;
+    else
+        memcpy(&known, info, offsetof(eck_operator_info, nonzeros));
+    return known;
+}
+
 eck_status eck_operator_create(eck_operator **out, const eck_operator_info *info,
                                const eck_operator_methods *methods, void *self, eck_error *err)
 {
@@ -35,12 +46,14 @@ eck_status eck_operator_create(eck_operator **out, const eck_operator_info *info
                 "unknown version %u of operator methods", methods->version);
     ECK_REQUIRE(methods->read || (methods->apply && methods->apply_transpose), ECK_E_RANGE, -1,
                 "an operator needs read, or both products");
+    ECK_REQUIRE(info->version >= 1 && info->version <= 2, ECK_E_RANGE, -1,
+                "unknown version %u of an operator's info", info->version);
     ECK_REQUIRE(info->read_error >= 0.0, ECK_E_RANGE, -1, "read_error %g is negative",
                 info->read_error);
     ECK_ALLOC(a, 1);
     a->name = ecki_strdup(info->name ? info->name : "");
     ECK_HAVE(a->name);
-    a->info = *info;
+    a->info = info_of(info);
     a->info.name = a->name;
     a->methods = methods_of(methods);
     a->self = self;
@@ -136,8 +149,12 @@ eck_status eck_operator_gram(const eck_operator *a, eck_side side, double scale,
     const int64_t order = side == ECK_SIDE_RIGHT ? a->info.cols : a->info.rows;
     const int32_t saved = ecki_blas_enter(ecki_threads(context));
     ECK_TRY(require_panel("the Gram matrix", out, order, order, true, err));
-    ECK_TRY(a->methods.gram ? a->methods.gram(a->self, side, scale, out, err)
-                            : ecki_derive_gram(a, side, scale, out, context, err));
+    if (a->extra.gram)
+        status = a->extra.gram(a->self, side, scale, out, context, err);
+    else if (a->methods.gram)
+        status = a->methods.gram(a->self, side, scale, out, err);
+    else
+        status = ecki_derive_gram(a, side, scale, out, context, err);
 done:
     ecki_blas_leave(saved);
     return status;

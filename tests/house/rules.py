@@ -27,6 +27,7 @@ PUBLIC = {
     "status": "base",
     "context": "base",
     "array": "tensor",
+    "sparse": "tensor",
     "stage": "tensor",
     "operator": "linalg",
     "svd": "linalg",

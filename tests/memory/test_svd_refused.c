@@ -260,12 +260,49 @@ static void operations(void **state)
     fail_every_allocation("operators, certified by bound", operators_scenario, &proof);
 }
 
+// A sparse matrix with entries twice in a place: its products, its Gram and an SVD.
+static eck_status sparse_scenario(void *self, eck_error *err)
+{
+    (void)self;
+    static double panel[2 * COLS], gram[COLS * COLS];
+    static int64_t starts[ROWS + 1], indices[2 * ROWS];
+    for (int64_t i = 0; i < ROWS; i++) {
+        indices[2 * i] = indices[2 * i + 1] = i % COLS;
+        if (i % 3) indices[2 * i] = (5 * i) % COLS;
+        starts[i + 1] = 2 * i + 2;
+    }
+    const eck_sparse_view view = { ECK_SPARSE_ROWS, ECK_DTYPE_F32, ROWS,   COLS,
+                                   starts,          indices,       singles };
+    const eck_panel x = { panel, ECK_DTYPE_F64, COLS, 1, 1 },
+                    y = { panel + COLS, ECK_DTYPE_F64, COLS, 1, 1 },
+                    g = { gram, ECK_DTYPE_F64, COLS, COLS, COLS };
+    eck_svd_options options = ECK_SVD_OPTIONS_INIT;
+    eck_operator *a = UNTOUCHED;
+    eck_svd *svd = NULL;
+    options.rank = 3;
+    eck_status status = eck_operator_sparse(&a, &view, err);
+    assert_untouched(status, a);
+    if (status != ECK_OK) return status;
+    status = eck_operator_normal(a, ECK_SIDE_RIGHT, 1.0, x, y, &one_thread, err);
+    if (status == ECK_OK) status = eck_operator_gram(a, ECK_SIDE_RIGHT, 1.0, g, &one_thread, err);
+    if (status == ECK_OK) status = eck_svd_compute(&svd, a, &options, &one_thread, err);
+    eck_svd_free(svd);
+    eck_operator_free(a);
+    return status;
+}
+
+static void sparse_matrices(void **state)
+{
+    (void)state;
+    fail_every_allocation("eck_operator_sparse", sparse_scenario, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decompositions), cmocka_unit_test(subspaces),
         cmocka_unit_test(eigenvalues),    cmocka_unit_test(spectra),
-        cmocka_unit_test(operations),
+        cmocka_unit_test(operations),     cmocka_unit_test(sparse_matrices),
     };
     return cmocka_run_group_tests(tests, make_matrices, NULL);
 }

@@ -69,6 +69,34 @@ MUTANTS = [
         "new": "out.rows <= rows - row + 1 && out.cols",
         "tests": ["view"],
     },
+    {
+        "name": "the-last-of-equal-entries-wins-instead-of-their-sum",
+        "file": "src/tensor/compressed.c",
+        "old": "                sum += ecki_lines_value(a, from);",
+        "new": "                sum = ecki_lines_value(a, from);",
+        "tests": ["compressed"],
+    },
+    {
+        "name": "an-index-one-beyond-the-matrix-is-let-in",
+        "file": "src/tensor/compressed.c",
+        "old": "view->indices[e] >= 0 && view->indices[e] < width",
+        "new": "view->indices[e] >= 0 && view->indices[e] <= width",
+        "tests": ["compressed"],
+    },
+    {
+        "name": "a-sparse-gram-keeps-only-the-last-part-of-a-long-sum",
+        "file": "src/linalg/op_sparse.c",
+        "old": "            row[q] += part[q];",
+        "new": "            row[q] = part[q];",
+        "tests": ["op_sparse"],
+    },
+    {
+        "name": "the-second-half-of-a-gathered-row-is-the-first-again",
+        "file": "src/linalg/kernel_gather.c",
+        "old": "        high = _mm256_fmadd_ps(value, _mm256_loadu_ps(row + 8), high);",
+        "new": "        high = _mm256_fmadd_ps(value, _mm256_loadu_ps(row), high);",
+        "tests": ["kernel_gather"],
+    },
     # ---- fits
     {
         "name": "a-fit-that-forgets-the-ridge-of-the-step",

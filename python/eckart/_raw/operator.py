@@ -9,6 +9,7 @@ from typing import Any
 
 from .array import eck_panel, eck_view
 from .context import eck_context
+from .sparse import eck_sparse_view
 from .status import eck_error
 
 
@@ -64,6 +65,7 @@ class eck_operator_info(Structure):
     symmetric: bool
     name: Bytes | None
     read_error: float
+    nonzeros: int
     _fields_ = [
         ("version", c_uint32),
         ("rows", c_int64),
@@ -73,11 +75,12 @@ class eck_operator_info(Structure):
         ("symmetric", c_bool),
         ("name", c_char_p),
         ("read_error", c_double),
+        ("nonzeros", c_int64),
     ]
 
 
 def ECK_OPERATOR_INFO_INIT() -> eck_operator_info:
-    return eck_operator_info(1, 0, 0, 2)
+    return eck_operator_info(2, 0, 0, 2)
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -86,6 +89,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_operator_free": (None, [POINTER(eck_operator)]),
     "eck_operator_get_info": (POINTER(eck_operator_info), [POINTER(eck_operator)]),
     "eck_operator_dense": (c_int, [POINTER(POINTER(eck_operator)), eck_view, POINTER(eck_error)]),
+    "eck_operator_sparse": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_sparse_view), POINTER(eck_error)]),
     "eck_operator_sum": (c_int, [POINTER(POINTER(eck_operator)), POINTER(POINTER(eck_operator)), POINTER(c_double),
         c_int64, POINTER(eck_error)]),
     "eck_operator_product": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_operator), POINTER(eck_operator),
