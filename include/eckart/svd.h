@@ -151,8 +151,8 @@ ECK_API int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_opti
 
 /**
  * The exact lane cut in two: every value, and the reduction from which vectors of a rank chosen later follow without
- * reading or reducing A again. Owned by the caller, eck_spectrum_free(). Holds min(rows,cols)^2 / 2 F64. Storage of at
- * most 32 bits and engine EXACT only.
+ * reading or reducing A again. Owned by the caller, eck_spectrum_free(). Holds n^2 / 2 F64, n = min(rows,cols), from
+ * n = 1536 on n^2. Storage of at most 32 bits and engine EXACT only.
  */
 typedef struct eck_spectrum eck_spectrum;
 

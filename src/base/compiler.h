@@ -8,8 +8,32 @@
 #define ECKI_UNUSED __attribute__((unused))
 /** A function built for processors that have these features; called only after ecki_cpu_features() said so. */
 #define ECKI_TARGET(features) __attribute__((target(features)))
+/** A body that is built once for every processor it is called from. */
+#define ECKI_INLINE static inline __attribute__((always_inline))
 #else
 #error "eckart needs GCC or Clang"
 #endif
+
+/** The same, with a * b + c in one rounding. */
+#if defined(__clang__)
+#define ECKI_TARGET_FUSED(features) __attribute__((target(features)))
+#else
+#define ECKI_TARGET_FUSED(features) __attribute__((target(features), optimize("fp-contract=fast")))
+#endif
+#define ECKI_AVX2 "avx2,fma,f16c"
+#define ECKI_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+
+/** Tells the processor that a loop waits for another thread. */
+#if defined(__x86_64__)
+#define ECKI_REST() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define ECKI_REST() __asm__ volatile("yield")
+#else
+#define ECKI_REST() ((void)0)
+#endif
+
+/** Eight numbers anywhere in memory; every operation is done lane by lane. */
+typedef double ecki_f64x8 __attribute__((vector_size(64), aligned(8), may_alias));
+typedef long long ecki_i64x8 __attribute__((vector_size(64), aligned(8), may_alias));
 
 #endif

@@ -181,6 +181,14 @@ static void crew_work(task_crew *crew)
     inside = was_inside;
 }
 
+void ecki_wait_step(int64_t waited)
+{
+    if (waited < 1000)
+        ECKI_REST();
+    else
+        sched_yield();
+}
+
 eck_status ecki_parallel_for(int64_t count, int32_t threads, ecki_task task, void *self,
                              eck_error *err)
 {

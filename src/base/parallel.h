@@ -23,6 +23,12 @@ typedef eck_status (*ecki_task)(void *self, int64_t index, eck_error *err);
 eck_status ecki_parallel_for(int64_t count, int32_t threads, ecki_task task, void *self,
                              eck_error *err);
 
+/**
+ * One step of waiting for a task with a lower index, `waited` steps so far: the processor rests a moment; after a
+ * thousand steps, some ten microseconds, it is lent to another thread.
+ */
+void ecki_wait_step(int64_t waited);
+
 /** Lets BLAS use `threads` threads until ecki_blas_leave() gets the returned value back. 1 inside a
  * parallel_for. */
 int32_t ecki_blas_enter(int32_t threads);

@@ -100,7 +100,7 @@ static eck_status householder_round(double *x, int64_t m, int64_t k, double *low
     ECK_ALLOC_RAW(tau, k);
     ECK_ALLOC_RAW(sign, k);
     transpose(q, x, m, k);
-    ECK_TRY(ecki_dgeqrf(q, m, k, tau, err));
+    ECK_TRY(ecki_dgeqrf(q, m, k, m, tau, err));
     for (int64_t i = 0; i < k; i++)
         sign[i] = q[i * m + i] < 0.0 ? -1.0 : 1.0;
     for (int64_t j = 0; j < k; j++)
@@ -210,7 +210,7 @@ eck_status ecki_complete(double *out, const double *x, int64_t m, int64_t k, eck
     ECK_ALLOC_RAW(q, square);
     ECK_ALLOC_RAW(tau, k);
     transpose(q, x, m, k);
-    ECK_TRY(ecki_dgeqrf(q, m, k, tau, err));
+    ECK_TRY(ecki_dgeqrf(q, m, k, m, tau, err));
     ECK_TRY(ecki_dorgqr(q, m, m, k, tau, err));
     transpose(out, q, m, m);
     // The given columns come back up to their sign and the last bits: put them there themselves.

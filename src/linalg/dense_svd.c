@@ -264,7 +264,7 @@ static eck_status solve_by_qr(dense_run *run, ecki_svd_job *job, bool vectors, e
     ECK_ALLOC_RAW(run->tau, run->n);
     ECK_TRY(load_operator(&run->source, run->q, err));
     run->norm2 = loaded_norm2(run->q, run->m, run->n);
-    ECK_TRY(ecki_dgeqrf(run->q, run->m, run->n, run->tau, err));
+    ECK_TRY(ecki_dgeqrf(run->q, run->m, run->n, run->m, run->tau, err));
     run->source.r = run->q;
     run->source.ld = run->m;
     ECK_TRY(dense_alloc(&run->svd, run->n, run->n, vectors, err));

@@ -114,17 +114,12 @@ static eck_status decompose(eck_spectrum *spectrum, eigen_run *run, const ecki_s
 {
     eck_status status = ECK_OK;
     double *a = NULL, *sizes = NULL;
-    int64_t square = 0;
-    ECK_REQUIRE(ecki_mul(run->n, run->n, &square), ECK_E_SHAPE, -1, "'%s' is too large",
-                job->a->name);
-    ECK_ALLOC_RAW(a, square);
+    int64_t room = 0;
+    ECK_TRY(ecki_spectrum_room(&room, run->n, err));
+    ECK_ALLOC_RAW(a, room);
     ECK_TRY(read_symmetric(a, run, job, spectrum->scale, err));
     ECK_TRY(ecki_progress(job->context, "reduce", 0, 1, err));
-    if (run->n > 0) {
-        ECK_TRY(ecki_dsytrd(&spectrum->t, a, err));
-        ECK_TRY(ecki_spectrum_pack(spectrum, a, err));
-        a = NULL;
-    }
+    if (run->n > 0) ECK_TRY(ecki_spectrum_reduce(spectrum, &a, job->context, err));
     ECK_TRY(rank_values(run, spectrum, err));
     ECK_ALLOC_RAW(sizes, run->n);
     for (int64_t i = 0; i < run->n; i++)
@@ -173,7 +168,7 @@ static eck_status find_vectors(ecki_svd_job *job, const eigen_run *run, eck_erro
     ECK_ALLOC_RAW(chosen, n * k);
     for (int64_t j = 0; j < k; j++)
         memcpy(chosen + j * n, z + run->place[j] * n, (size_t)n * sizeof *z);
-    ECK_TRY(ecki_spectrum_back_transform(chosen, job->spectrum, k, err));
+    ECK_TRY(ecki_spectrum_back_transform(chosen, job->spectrum, k, job->context, err));
     ECK_TRY(fill_factors(job, run, chosen, err));
 done:
     ecki_free(chosen);

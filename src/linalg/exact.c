@@ -12,9 +12,6 @@
 #include "linalg/svd_job.h"
 #include "tensor/codec.h"
 
-// From this order on the way by a band is faster, when no vectors are wanted (docs/methods/svd.md).
-enum { TWO_STAGE_ORDER = 3000 };
-
 eck_side ecki_near_side(int64_t rows, int64_t cols)
 {
     return rows >= cols ? ECK_SIDE_RIGHT : ECK_SIDE_LEFT;
@@ -122,21 +119,6 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double
     info->effective_rank = effective_rank(spectrum->values, n);
 }
 
-eck_status ecki_spectrum_pack(eck_spectrum *spectrum, double *gram, eck_error *err)
-{
-    const int64_t n = spectrum->t.n;
-    double *to = gram;
-    for (int64_t c = 1; c < n; c++) {
-        memmove(to, gram + c * n, (size_t)c * sizeof *gram);
-        to += c;
-    }
-    const int64_t count = ecki_max(n * (n - 1) / 2, 1);
-    double *const shrunk = ecki_realloc(gram, count, sizeof *gram);
-    if (!shrunk) return ecki_error_memory(err, ecki_bytes_of(count, sizeof *gram));
-    spectrum->packed = shrunk;
-    return ECK_OK;
-}
-
 // Values of the tridiagonal matrix as singular values of scale A: descending, clamped at 0.
 static eck_status find_values(eck_spectrum *spectrum, double trace, double norm2, eck_error *err)
 {
@@ -167,31 +149,6 @@ done:
     return status;
 }
 
-// Tridiagonal form of the Gram matrix, which is consumed.
-static eck_status reduce(eck_spectrum *spectrum, double **gram, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const int64_t n = spectrum->t.n;
-    double *unused_tau = NULL;
-    int64_t info = 1;
-    if (!spectrum->t.tau && n >= TWO_STAGE_ORDER)
-        ECK_TRY(ecki_dsytrd_2stage(&spectrum->t, *gram, &info, err));
-    if (info == 0) goto done;
-    if (spectrum->t.tau) {
-        ECK_TRY(ecki_dsytrd(&spectrum->t, *gram, err));
-        ECK_TRY(ecki_spectrum_pack(spectrum, *gram, err));
-        *gram = NULL;
-        goto done;
-    }
-    ECK_ALLOC_RAW(unused_tau, n);
-    spectrum->t.tau = unused_tau;
-    status = ecki_dsytrd(&spectrum->t, *gram, err);
-    spectrum->t.tau = NULL;
-done:
-    ecki_free(unused_tau);
-    return status;
-}
-
 // Gram, its trace against the norm of the scan, reduction.
 static eck_status gram_and_reduce(eck_spectrum *spectrum, double *trace_out, const eck_operator *a,
                                   const eck_context *context, eck_error *err)
@@ -200,16 +157,15 @@ static eck_status gram_and_reduce(eck_spectrum *spectrum, double *trace_out, con
     const int64_t n = spectrum->t.n, rows = spectrum->info.rows, cols = spectrum->info.cols;
     double *gram = NULL;
     double trace = 0.0;
-    int64_t square = 0;
-    ECK_REQUIRE(ecki_mul(n, n, &square), ECK_E_SHAPE, -1, "the Gram matrix of '%s' is too large",
-                a->name);
-    ECK_ALLOC_RAW(gram, square);
+    int64_t room = 0;
+    ECK_TRY(ecki_spectrum_room(&room, n, err));
+    ECK_ALLOC_RAW(gram, room);
     ECK_TRY(eck_operator_gram(a, ecki_near_side(rows, cols), spectrum->scale,
                               ecki_panel(gram, ECK_DTYPE_F64, n, n), context, err));
     for (int64_t i = 0; i < n; i++)
         trace += gram[i * n + i];
     ECK_TRY(ecki_progress(context, "reduce", 0, 1, err));
-    ECK_TRY(reduce(spectrum, &gram, err));
+    ECK_TRY(ecki_spectrum_reduce(spectrum, &gram, context, err));
     *trace_out = trace;
 done:
     ecki_free(gram);

@@ -68,7 +68,8 @@ static eck_status near_and_far(ecki_svd_job *job, double *near, double **far, bo
     const double scale = job->spectrum->scale;
     double off = 0.0;
     ECK_TRY(ecki_progress(job->context, "vectors", 0, 1, err));
-    ECK_TRY(ecki_spectrum_vectors(near, &job->solver, job->spectrum, k, thorough, err));
+    const ecki_vector_request request = { k, thorough, job->context };
+    ECK_TRY(ecki_spectrum_vectors(near, &job->solver, job->spectrum, &request, err));
     ECK_TRY(ecki_orthogonality(&off, near, n, k, err));
     // Clusters can cost dstemr digits; F64 factors need every one of them.
     if (off > fmin(1e-11, 0.5 * unit)) ECK_TRY(ecki_orthonormalize(near, n, k, NULL, err));

@@ -10,6 +10,7 @@
 #include "linalg/lapack.h"
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
+#include "linalg/two_stage.h"
 
 // Sizes of one decomposition; doubles, so that absurd shapes saturate instead of wrapping. All phases
 // below count numbers of 8 bytes.
@@ -65,13 +66,27 @@ static double scan_phase(const sizes *s)
            5.0 * ceil(s->rows / TILE[0]) * ceil(s->cols / TILE[1]);
 }
 
-// The Gram with one panel of it, then with LAPACK's blocks, then packed into half of it.
+// True when the Gram will be reduced by way of a band.
+static bool two_stages(const sizes *s)
+{
+    return s->n >= ECKI_TWO_STAGE_ORDER;
+}
+
+// What of the reduction stays for vectors.
+static double kept(const sizes *s)
+{
+    const double square = s->n * s->n;
+    return two_stages(s) ? square + 67.0 * s->n + s->n * s->n / ECKI_BAND : 0.5 * square;
+}
+
+// The Gram with one panel of it, then with what its reduction works in, then packed into half of it.
 static double gram_phase(const sizes *s)
 {
     const double width = smaller((double)ecki_gram_width((int64_t)smaller(s->n, 1e9)), s->m);
-    const double packing = s->factors ? 0.5 * s->n * s->n : 0.0;
-    const double reduction = s->factors ? 64.0 * s->n : 395.0 * s->n + 32768.0;
-    return s->n * s->n + 6.0 * s->n + larger(larger(s->n * width, reduction), packing);
+    const double packing = s->factors && !two_stages(s) ? kept(s) : 0.0;
+    const double reduction = two_stages(s) ? 620.0 * s->n + 65536.0 : 64.0 * s->n;
+    const double square = two_stages(s) && s->factors ? kept(s) : s->n * s->n;
+    return square + 6.0 * s->n + larger(larger(s->n * width, reduction), packing);
 }
 
 // The packed reflectors, the near factor, a solver's vectors and workspace.
@@ -80,15 +95,16 @@ static double vectors_phase(const sizes *s)
     const bool few = s->k <= floor(s->n / 4.0);
     const double z = few ? s->n * s->k : s->n * s->n;
     const double solver = few ? 28.0 * s->n : s->n * s->n + 10.0 * s->n;
-    const double apply = smaller(256.0, s->n) * s->n + 64.0 * s->k + 4200.0;
-    return 0.5 * s->n * s->n + 6.0 * s->n + s->n * s->k + z + larger(solver, apply);
+    const double apply = two_stages(s) ? 385.0 * s->n + 128.0 * s->k + 32768.0
+                                       : smaller(256.0, s->n) * s->n + 64.0 * s->k + 4200.0;
+    return kept(s) + 6.0 * s->n + s->n * s->k + z + larger(solver, apply);
 }
 
 // The same reflectors, both factors, and panels or what making far vectors orthonormal takes: R and
 // the triangles of the rounds, or in a steep spectrum the SVD of a block of R.
 static double far_phase(const sizes *s)
 {
-    const double held = 0.5 * s->n * s->n + 6.0 * s->n + (s->n + s->m) * s->k;
+    const double held = kept(s) + 6.0 * s->n + (s->n + s->m) * s->k;
     const double product = s->rows >= s->cols ? apply_panels(s, s->rows, s->cols)
                                               : transpose_panels(s, s->rows, s->cols);
     const double rounds = 3.0 * s->k * s->k + s->m * s->k;

@@ -14,10 +14,6 @@ enum { BLOCK = 64 }; // the largest block size LAPACK chooses for these routines
 
 void dsytrd_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, double *d,
              double *e, double *tau, double *work, const int32_t *lwork, int32_t *info, size_t);
-void dsytrd_2stage_(const char *vect, const char *uplo, const int32_t *n, double *a,
-                    const int32_t *lda, double *d, double *e, double *tau, double *hous2,
-                    const int32_t *lhous2, double *work, const int32_t *lwork, int32_t *info,
-                    size_t, size_t);
 void dsterf_(const int32_t *n, double *d, double *e, int32_t *info);
 void dstemr_(const char *jobz, const char *range, const int32_t *n, double *d, double *e,
              const double *vl, const double *vu, const int32_t *il, const int32_t *iu, int32_t *m,
@@ -113,27 +109,6 @@ done:
     return status;
 }
 
-// Room for bands up to 128 wide, the widest LAPACK 3.12 chooses: 3 (kd + 1) n + 2 kd^2.
-eck_status ecki_dsytrd_2stage(ecki_tridiagonal *t, double *a, int64_t *info_out, eck_error *err)
-{
-    enum { BAND = 128 };
-    eck_status status = ECK_OK;
-    workspace w = { 0 };
-    double *tau = NULL;
-    const int64_t householder = 4 * t->n, work = 3 * (BAND + 1) * t->n + 2 * BAND * BAND;
-    int32_t info = 0;
-    ECK_TRY(workspace_init(&w, "dsytrd_2stage", t->n, householder + work, 0, err));
-    ECK_ALLOC_RAW(tau, t->n);
-    const int32_t n = (int32_t)t->n, lhous = (int32_t)householder, lwork = (int32_t)work;
-    dsytrd_2stage_("N", "U", &n, a, &n, t->diagonal, t->off_diagonal, tau, w.work, &lhous,
-                   w.work + householder, &lwork, &info, 1, 1);
-    *info_out = info;
-done:
-    ecki_free(tau);
-    workspace_clear(&w);
-    return status;
-}
-
 eck_status ecki_dsterf(int64_t n, double *d, double *e, int64_t *info_out, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -218,15 +193,15 @@ done:
     return status;
 }
 
-eck_status ecki_dgeqrf(double *a, int64_t m, int64_t n, double *tau, eck_error *err)
+eck_status ecki_dgeqrf(double *a, int64_t m, int64_t n, int64_t ld, double *tau, eck_error *err)
 {
     eck_status status = ECK_OK;
     workspace w = { 0 };
     int32_t info = 0;
     if (n == 0) return ECK_OK;
-    ECK_TRY(workspace_init(&w, "dgeqrf", m, n * BLOCK, 0, err));
-    const int32_t rows = (int32_t)m, cols = (int32_t)n;
-    dgeqrf_(&rows, &cols, a, &rows, tau, w.work, &w.lwork, &info);
+    ECK_TRY(workspace_init(&w, "dgeqrf", ecki_max(m, ld), n * BLOCK, 0, err));
+    const int32_t rows = (int32_t)m, cols = (int32_t)n, lda = (int32_t)ld;
+    dgeqrf_(&rows, &cols, a, &lda, tau, w.work, &w.lwork, &info);
     status = require_zero(info, "dgeqrf", err);
 done:
     workspace_clear(&w);

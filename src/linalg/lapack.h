@@ -24,9 +24,6 @@ typedef struct ecki_tridiagonal {
  * superdiagonal. */
 eck_status ecki_dsytrd(ecki_tridiagonal *t, double *a, eck_error *err);
 
-/** The same by way of a band, for large n; the reflectors are lost. */
-eck_status ecki_dsytrd_2stage(ecki_tridiagonal *t, double *a, int64_t *info_out, eck_error *err);
-
 /** Values of a tridiagonal matrix, ascending, into d; destroys e. */
 eck_status ecki_dsterf(int64_t n, double *d, double *e, int64_t *info_out, eck_error *err);
 
@@ -50,8 +47,8 @@ typedef struct ecki_reflectors {
 eck_status ecki_dormql(double *c, int64_t ldc, int64_t columns, const ecki_reflectors *h,
                        eck_error *err);
 
-/** Householder QR of a [m,n], m >= n: R in the upper triangle, reflectors below, tau [n]. */
-eck_status ecki_dgeqrf(double *a, int64_t m, int64_t n, double *tau, eck_error *err);
+/** Householder QR of a [m,n], ld >= max(m,1): R in the upper triangle, reflectors below, tau [min(m,n)]. */
+eck_status ecki_dgeqrf(double *a, int64_t m, int64_t n, int64_t ld, double *tau, eck_error *err);
 
 /** The first `columns` columns of the Q of k reflectors, in place of a [m,columns]. */
 eck_status ecki_dorgqr(double *a, int64_t m, int64_t columns, int64_t k, const double *tau,

@@ -1,6 +1,6 @@
 // A spectrum as bytes and back. Layout, little endian, in this order: header (magic, version, byte
-// order mark, sizes, storage, scale, squared norm), count values, then d, e and tau of the
-// reduction, then n(n-1)/2 packed numbers, then a sum of all that precedes. Always true: what is
+// order mark, sizes, storage, stages, scale, squared norm), count values, then d, e and tau of the
+// reduction, then its packed numbers (reduce.c), then a sum of all that precedes. Always true: what is
 // loaded has sizes that fit the bytes, finite numbers and values in order.
 #include "linalg/spectrum.h"
 
@@ -11,13 +11,14 @@
 #include "base/memory.h"
 #include "tensor/codec.h"
 
-enum { VERSION = 1, ORDER_MARK = 0x01020304 };
+enum { VERSION = 2, ORDER_MARK = 0x01020304 };
 
 typedef struct header {
     char magic[8];
     uint32_t version, order;
     int64_t rows, cols;
-    int32_t storage, one_thread;
+    int32_t storage;
+    int16_t one_thread, two_stage;
     double scale, norm2_scaled;
 } header;
 
@@ -37,11 +38,11 @@ static uint64_t sum_bytes(const unsigned char *bytes, int64_t count)
 }
 
 // Bytes of a spectrum of n values; false when that overflows.
-static bool bytes_needed(int64_t n, int64_t *out)
+static bool bytes_needed(int64_t n, bool two_stage, int64_t *out)
 {
-    int64_t square = 0, numbers = 0;
-    if (n < 0 || !ecki_mul(n, n - 1, &square) || !ecki_add(square / 2, 4 * n, &numbers))
-        return false;
+    int64_t room = 0, numbers = 0;
+    if (ecki_spectrum_room(&room, n, NULL) != ECK_OK) return false;
+    if (!ecki_add(ecki_spectrum_packed(n, two_stage), 4 * n, &numbers)) return false;
     if (!ecki_mul(numbers, (int64_t)sizeof(double), &numbers)) return false;
     return ecki_add(numbers, (int64_t)(sizeof(header) + sizeof(uint64_t)), out);
 }
@@ -61,12 +62,13 @@ eck_status eck_spectrum_save(char **bytes_out, int64_t *count_out, const eck_spe
     const int64_t n = spectrum->t.n;
     header h = { .version = VERSION, .order = ORDER_MARK };
     memcpy(h.magic, MAGIC, sizeof h.magic);
-    ECK_REQUIRE(spectrum->t.tau && bytes_needed(n, &count), ECK_E_RANGE, -1,
+    ECK_REQUIRE(spectrum->t.tau && bytes_needed(n, spectrum->two_stage, &count), ECK_E_RANGE, -1,
                 "this spectrum keeps no reduction to save");
     h.rows = spectrum->info.rows;
     h.cols = spectrum->info.cols;
     h.storage = (int32_t)spectrum->storage;
     h.one_thread = spectrum->one_thread;
+    h.two_stage = spectrum->two_stage;
     h.scale = spectrum->scale;
     h.norm2_scaled = spectrum->norm2;
     ECK_ALLOC_RAW(bytes, count);
@@ -75,7 +77,7 @@ eck_status eck_spectrum_save(char **bytes_out, int64_t *count_out, const eck_spe
     at = put(at, spectrum->t.diagonal, n, sizeof(double));
     at = put(at, spectrum->t.off_diagonal, n, sizeof(double));
     at = put(at, spectrum->t.tau, n, sizeof(double));
-    at = put(at, spectrum->packed, n * (n - 1) / 2, sizeof(double));
+    at = put(at, spectrum->packed, ecki_spectrum_packed(n, spectrum->two_stage), sizeof(double));
     const uint64_t sum = sum_bytes((const unsigned char *)bytes, at - bytes);
     put(at, &sum, 1, sizeof sum);
     *bytes_out = bytes;
@@ -104,8 +106,10 @@ static eck_status read_header(header *h, const void *bytes, int64_t count, eck_e
                 "these bytes are no spectrum");
     ECK_REQUIRE(h->version == VERSION && h->order == ORDER_MARK, ECK_E_FORMAT, 8,
                 "spectrum version %u or byte order is not ours", h->version);
-    ECK_REQUIRE(h->rows >= 0 && h->cols >= 0 && bytes_needed(ecki_min(h->rows, h->cols), &needed) &&
-                    needed == count,
+    const int64_t order = ecki_min(h->rows, h->cols);
+    ECK_REQUIRE(h->rows >= 0 && h->cols >= 0 &&
+                    h->two_stage == (order >= ECKI_TWO_STAGE_ORDER ? 1 : 0) &&
+                    bytes_needed(order, h->two_stage != 0, &needed) && needed == count,
                 ECK_E_FORMAT, 16, "a spectrum of [%lld,%lld] does not take %lld bytes",
                 (long long)h->rows, (long long)h->cols, (long long)count);
     const eck_dtype storage = (eck_dtype)h->storage;
@@ -128,7 +132,7 @@ static eck_status check_numbers(const eck_spectrum *spectrum, eck_error *err)
     bool sound =
         ecki_first_nonfinite(spectrum->values, n) < 0 && ecki_first_nonfinite(t->diagonal, n) < 0 &&
         ecki_first_nonfinite(t->off_diagonal, n) < 0 && ecki_first_nonfinite(t->tau, n) < 0 &&
-        ecki_first_nonfinite(spectrum->packed, n * (n - 1) / 2) < 0;
+        ecki_first_nonfinite(spectrum->packed, ecki_spectrum_packed(n, spectrum->two_stage)) < 0;
     for (int64_t i = 0; i < n && sound; i++)
         sound = spectrum->values[i] >= 0.0 &&
                 (i == 0 || spectrum->values[i] <= spectrum->values[i - 1]);
@@ -150,7 +154,9 @@ eck_status eck_spectrum_load(eck_spectrum **out, const void *bytes, int64_t coun
                 "the sum of a spectrum's bytes is wrong");
     ECK_TRY(ecki_spectrum_new(&spectrum, h.rows, h.cols, true, err));
     const int64_t n = spectrum->t.n;
-    ECK_ALLOC_RAW(spectrum->packed, n > 0 ? n * (n - 1) / 2 : 0);
+    spectrum->two_stage = h.two_stage != 0;
+    const int64_t packed = n > 0 ? ecki_spectrum_packed(n, spectrum->two_stage) : 0;
+    ECK_ALLOC_RAW(spectrum->packed, packed);
     spectrum->storage = (eck_dtype)h.storage;
     spectrum->scale = h.scale;
     spectrum->one_thread = h.one_thread != 0;
@@ -158,7 +164,7 @@ eck_status eck_spectrum_load(eck_spectrum **out, const void *bytes, int64_t coun
     at = get(at, spectrum->t.diagonal, n);
     at = get(at, spectrum->t.off_diagonal, n);
     at = get(at, spectrum->t.tau, n);
-    get(at, spectrum->packed, n * (n - 1) / 2);
+    get(at, spectrum->packed, packed);
     ECK_TRY(check_numbers(spectrum, err));
     for (int64_t i = 0; i < n; i++) // exact: values of the exact lane never leave the range
         spectrum->values[i] *= h.scale;

@@ -19,8 +19,9 @@ struct eck_spectrum {
     double *values; // [count], of A
     double *tails; // [count+1]
     ecki_tridiagonal t; // t.tau NULL: no reduction kept, values only
-    double
-        *packed; // column c = 1 .. n-1 of the reduced triangle above the diagonal, c numbers each
+    bool two_stage; // from ECKI_TWO_STAGE_ORDER on
+    double *packed; // two_stage: the store of two_stage.h; else column c = 1 .. n-1 of the reduced
+        // triangle above the diagonal, c numbers each
     bool one_thread; // the BLAS ran on one thread
 };
 
@@ -39,19 +40,38 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double
 eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction,
                                const eck_context *context, eck_error *err);
 
-/** Keeps the reflectors of a reduced [n,n] triangle, in half the memory. gram is moved on success. */
-eck_status ecki_spectrum_pack(eck_spectrum *spectrum, double *gram, eck_error *err);
+/** From this order on the way by a band is faster (docs/methods/svd.md). */
+enum { ECKI_TWO_STAGE_ORDER = 1536 };
 
-/** z, column-major [count,columns], = H_{n-1} .. H_1 z: from the tridiagonal basis to that of the Gram. */
+/** Numbers to allocate for a symmetric matrix of this order that will be reduced in place. */
+eck_status ecki_spectrum_room(int64_t *out, int64_t order, eck_error *err);
+
+/** Numbers of `packed`. */
+int64_t ecki_spectrum_packed(int64_t order, bool two_stage);
+
+/**
+ * Tridiagonal form of row-major *matrix, [n,n] with the room of ecki_spectrum_room(); the triangle i >= j is read.
+ * Consumed on success: NULL afterwards. What vectors need is kept if t.tau is there.
+ */
+eck_status ecki_spectrum_reduce(eck_spectrum *spectrum, double **matrix, const eck_context *context,
+                                eck_error *err);
+
+/** z, column-major [count,columns], from the tridiagonal basis to that of the Gram. */
 eck_status ecki_spectrum_back_transform(double *z, const eck_spectrum *spectrum, int64_t columns,
-                                        eck_error *err);
+                                        const eck_context *context, eck_error *err);
 
 /** Gives the memory of the reduction back; values and tails stay. */
 void ecki_spectrum_drop_reduction(eck_spectrum *spectrum);
 
-/** Vectors of the k largest values, orthonormal columns of a row-major [count,k], descending.
- *  solver_out  name of what answered; `thorough`: start with the slower, safer solver */
+/** Which vectors. */
+typedef struct ecki_vector_request {
+    int64_t k; /**< of the largest values */
+    bool thorough; /**< start with the slower, safer solver */
+    const eck_context *context; /**< may be NULL */
+} ecki_vector_request;
+
+/** Orthonormal columns of a row-major [count,k], of descending values; solver_out: name of what answered. */
 eck_status ecki_spectrum_vectors(double *out, const char **solver_out, const eck_spectrum *spectrum,
-                                 int64_t k, bool thorough, eck_error *err);
+                                 const ecki_vector_request *request, eck_error *err);
 
 #endif

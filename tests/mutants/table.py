@@ -265,6 +265,27 @@ MUTANTS = [
     },
     # ---- linalg
     {
+        "name": "two-stages-the-whole-correction-instead-of-half",
+        "file": "src/linalg/band.c",
+        "old": "return ecki_gemm(0.5, ecki_transposed",
+        "new": "return ecki_gemm(1.0, ecki_transposed",
+        "tests": ["two_stage"],
+    },
+    {
+        "name": "two-stages-diamonds-from-the-first-group",
+        "file": "src/linalg/chase_apply.c",
+        "old": "const int64_t s = group * WIDE + i, row = diamond_row(group, index) + i;",
+        "new": "const int64_t s = group * WIDE + WIDE - 1 - i, row = diamond_row(group, index) + i;",
+        "tests": ["two_stage"],
+    },
+    {
+        "name": "two-stages-a-number-above-the-diagonal-is-read",
+        "file": "src/linalg/chase_kernel.c",
+        "old": "keep_from(&column, c + 1);",
+        "new": "keep_from(&column, c);",
+        "tests": ["chase_kernel"],
+    },
+    {
         "name": "the-panels-of-a-normal-product-forget-what-came-before",
         "file": "src/linalg/derive_normal.c",
         "old": "        job.first = false;",

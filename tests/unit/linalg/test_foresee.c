@@ -71,6 +71,22 @@ static void steep(void **state)
     sample_free(&a);
 }
 
+// By way of a band, which keeps twice as much for the vectors.
+static void two_stages(void **state)
+{
+    (void)state;
+    sample a = sample_create(1600, 1540, ECK_DTYPE_BF16, 1.0, 1);
+    eck_svd_options options = ECK_SVD_OPTIONS_INIT;
+    options.rank = 200;
+    options.want = ECK_WANT_COMPACT;
+    check(a.op, &options, 200, "two stages, 200 of 1540");
+    options.rank = 700;
+    check(a.op, &options, 700, "two stages, 700 of 1540");
+    options.want = ECK_WANT_VALUES;
+    check(a.op, &options, -1, "two stages, values");
+    sample_free(&a);
+}
+
 static void foreseen_f64(void **state)
 {
     (void)state;
@@ -107,6 +123,7 @@ static void absurd_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(foreseen), cmocka_unit_test(steep),
+                                        cmocka_unit_test(two_stages),
                                         cmocka_unit_test(foreseen_f64),
                                         cmocka_unit_test(absurd_shapes) };
     return cmocka_run_group_tests(tests, NULL, NULL);

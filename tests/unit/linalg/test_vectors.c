@@ -20,7 +20,8 @@ static void check(const sample *a, int64_t k, bool thorough, const char *wanted)
                                                                         (size_t)a->rows *
                                                                         sizeof *v);
     expect_ok(eck_spectrum_create(&spectrum, a->op, NULL, &err), &err);
-    expect_ok(ecki_spectrum_vectors(v, &solver, spectrum, k, thorough, &err), &err);
+    const ecki_vector_request request = { k, thorough, NULL };
+    expect_ok(ecki_spectrum_vectors(v, &solver, spectrum, &request, &err), &err);
     assert_string_equal(solver, wanted);
     double worst = 0.0, off = 0.0;
     for (int64_t j = 0; j < k; j++) {
