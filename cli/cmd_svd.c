@@ -425,9 +425,10 @@ const command command_svd = {
     .summary = "singular value decomposition of one matrix, with a certificate",
     .operands = "MATRIX [options]",
     .about =
-        "MATRIX is A.npy, A.csv, A.npz::NAME, M.safetensors::NAME, DIR::NAME, or - for a .npy or\n"
-        ".csv on standard input. NAME is a tensor or a module. Convolution kernels are taken as\n"
-        "[out, the rest]. Without --output the values and what they say are printed.",
+        "MATRIX is A.npy, A.mtx, A.csv, A.npz::NAME, M.safetensors::NAME, DIR::NAME, or - for a\n"
+        ".npy, .mtx or .csv on standard input. NAME is a tensor or a module. Convolution kernels "
+        "are\n"
+        "taken as [out, the rest]. Without --output the values and what they say are printed.",
     .groups = groups,
     .examples = "eckart svd A.npy\n"
                 "eckart svd A.npy --rank 64 -o factors.npz\n"

@@ -17,6 +17,15 @@
 void open_bytes(const ecki_reader *reader, const char *name, const uint8_t *bytes, size_t count,
                 int64_t ratio);
 
+/** What opening may hold: bytes for each of the file, and bytes for nothing. */
+typedef struct memory_bound {
+    int64_t ratio, floor;
+} memory_bound;
+
+/** The same for a reader whose matrices may have rows and columns that stand in no byte. */
+void open_bytes_within(const ecki_reader *reader, const char *name, const uint8_t *bytes,
+                       size_t count, memory_bound bound);
+
 /** What libFuzzer and the replay call. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 

@@ -92,6 +92,11 @@ void ecki_container_close(ecki_container *container)
     ecki_free(container->metadata);
     ecki_free(container->warnings);
     ecki_free(container->by_name);
+    if (container->sparse) {
+        ecki_lines_clear(&container->sparse->rows);
+        ecki_lines_clear(&container->sparse->cols);
+        ecki_free(container->sparse);
+    }
     ecki_free(container->path);
     ecki_free(container);
 }
@@ -288,6 +293,10 @@ eck_status ecki_container_read(const ecki_container *container, int64_t entry, i
         return ecki_place_error(err, ECK_E_RANGE, (ecki_place){ file->name, tensor->name, offset },
                                 "%lld bytes from %lld on, of %lld", (long long)count,
                                 (long long)offset, (long long)tensor->bytes);
+    if (container->sparse) {
+        ecki_lines_dense(out, &container->sparse->rows, offset, count);
+        return ECK_OK;
+    }
     if (!file->memory)
         return ecki_input_read(file, tensor->name, tensor->offset + offset, out, count, err);
     if (count > 0) memcpy(out, (const char *)file->memory + tensor->offset + offset, (size_t)count);

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "eckart/array.h"
+#include "tensor/compressed.h"
 
 /** One tensor in a container; strings borrowed from it. */
 typedef struct ecki_entry {
@@ -38,8 +39,14 @@ typedef struct ecki_file {
                      input, the numbers of a csv, an inflated npz member */
 } ecki_file;
 
+/** The matrix of a container that holds one sparse matrix and nothing else. */
+typedef struct ecki_sparse {
+    ecki_lines rows, cols;
+    bool symmetric; /**< the file says so */
+} ecki_sparse;
+
 typedef struct ecki_container {
-    const char *format; /**< "safetensors", "npy", "npz", "csv"; static */
+    const char *format; /**< "safetensors", "npy", "npz", "csv", "mtx"; static */
     char *path; /**< as given */
     bool directory;
     ecki_file *files;
@@ -53,11 +60,13 @@ typedef struct ecki_container {
     int64_t warning_count;
     void *arena; /**< owns strings */
     int64_t *by_name; /**< entries in order of their names */
+    ecki_sparse *
+        sparse; /**< if not NULL, entry 0 is this matrix, and reading its bytes gives the dense one */
 } ecki_container;
 
 /**
- * Opens by probing content, not the name: npy, npz (zip), safetensors, csv (by ending), "-" (npy or
- * csv on standard input). A directory: `eckart.safetensors[.index.json]` if there, else
+ * Opens by probing content, not the name: npy, npz (zip), safetensors, mtx, csv (by ending), "-" (npy,
+ * mtx or csv on standard input). A directory: `eckart.safetensors[.index.json]` if there, else
  * `model.safetensors[.index.json]`. Errors   every hazard of docs/formats/README.md; message names
  * file, tensor, found, allowed; offset = byte
  */

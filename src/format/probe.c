@@ -18,7 +18,8 @@
 static const char index_ending[] = ".safetensors.index.json";
 
 const ecki_reader *const ecki_readers[] = { &ecki_reader_safetensors, &ecki_reader_npy,
-                                            &ecki_reader_npz, &ecki_reader_csv, NULL };
+                                            &ecki_reader_npz,         &ecki_reader_mtx,
+                                            &ecki_reader_csv,         NULL };
 
 /** First bytes of formats that are not read here. */
 static const struct {
@@ -30,7 +31,6 @@ static const struct {
     { "\x89HDF\r\n\x1a\n", 8, "an HDF5 file" },
     { "\x80\x02", 2, "a Python pickle" },
     { "\x80\x04", 2, "a Python pickle" },
-    { "%%MatrixMarket", 14, "a Matrix Market file" },
     { "\x1f\x8b", 2, "compressed by gzip" },
     { "\x08\x07\x12", 3, "an ONNX file" },
     { "\x08\x08\x12", 3, "an ONNX file" },
@@ -84,10 +84,10 @@ static const ecki_reader *find_reader(const ecki_head *head, eck_error *err)
         ecki_read_error(err, ECK_E_FORMAT, 0, head->path, "the file is empty");
     else if (best_match < ECKI_MATCH_CONTENT && known)
         ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
-                        "it is %s; safetensors, npy, npz and csv are read", known);
+                        "it is %s; safetensors, npy, npz, mtx and csv are read", known);
     else if (!best)
         ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
-                        "neither safetensors nor npy, npz or csv by content or name");
+                        "neither safetensors nor npy, npz, mtx or csv by content or name");
     else
         return best;
     return NULL;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "eckart/operator.h"
+#include "tensor/compressed.h"
 
 /** Derived methods work on panels of this many rows and columns; a result depends on these, never
  * on threads. */
@@ -61,6 +62,10 @@ eck_status ecki_operator_measure(ecki_measure *out, const eck_operator *a,
  * of the views. */
 eck_status ecki_operator_factored(eck_operator **out, eck_view u, const double *s, eck_view v,
                                   eck_error *err);
+
+/** A sparse matrix that others hold by rows and by columns; borrows both. */
+eck_status ecki_operator_lines(eck_operator **out, const ecki_lines both[2], const char *name,
+                               bool symmetric, eck_error *err);
 
 /** The derived methods, for operator.c. */
 eck_status ecki_derive_read(const eck_operator *a, int64_t row, int64_t col, eck_panel out,

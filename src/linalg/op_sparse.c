@@ -25,20 +25,19 @@ typedef struct side {
 typedef struct sparse {
     side rows, cols;
     ecki_gathers gathers;
+    bool borrowed; // the lines are somebody else's
 } sparse;
-
-static void side_clear(side *s)
-{
-    ecki_lines_clear(&s->lines);
-    ecki_free(s->cuts);
-}
 
 static void sparse_free(void *self)
 {
     sparse *const s = self;
     if (!s) return;
-    side_clear(&s->rows);
-    side_clear(&s->cols);
+    if (!s->borrowed) {
+        ecki_lines_clear(&s->rows.lines);
+        ecki_lines_clear(&s->cols.lines);
+    }
+    ecki_free(s->rows.cuts);
+    ecki_free(s->cols.cuts);
     ecki_free(s);
 }
 
@@ -258,31 +257,60 @@ static eck_status sparse_scan(void *self, eck_scan *out, eck_error *err)
     return ECK_OK;
 }
 
-eck_status eck_operator_sparse(eck_operator **out, const eck_sparse_view *a, eck_error *err)
+// The operator over both layouts, which are in self; self is moved on success.
+static eck_status make_operator(eck_operator **out, sparse *self, const char *name, bool symmetric,
+                                eck_error *err)
 {
     eck_status status = ECK_OK;
-    sparse *self = NULL;
     const eck_operator_methods methods = {
         .version = 1, .read = sparse_read, .scan = sparse_scan, .free = sparse_free
     };
     const ecki_cpu cpu = ecki_cpu_features();
+    const ecki_lines *const rows = &self->rows.lines;
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
-    ECK_TRY(ecki_sparse_check(a, "", err));
-    ECK_ALLOC(self, 1);
-    ECK_TRY(ecki_lines_create(&self->rows.lines, &self->cols.lines, NULL, a, err));
     ECK_TRY(cut_tasks(&self->rows, err));
     ECK_TRY(cut_tasks(&self->cols, err));
     self->gathers = ecki_gather_choose(&cpu);
-    info.rows = a->rows;
-    info.cols = a->cols;
-    info.storage = a->dtype;
+    info.rows = rows->lines;
+    info.cols = rows->width;
+    info.storage = rows->dtype;
     info.resident = true;
-    info.nonzeros = ecki_max(1, self->rows.lines.starts[a->rows]);
+    info.symmetric = symmetric;
+    info.name = name;
+    info.nonzeros = ecki_max(1, rows->starts[rows->lines]);
     ECK_TRY(eck_operator_create(out, &info, &methods, self, err));
     (*out)->extra.apply = sparse_apply;
     (*out)->extra.apply_transpose = sparse_apply_transpose;
     (*out)->extra.normal = sparse_normal;
     (*out)->extra.gram = sparse_gram;
+done:
+    return status;
+}
+
+eck_status ecki_operator_lines(eck_operator **out, const ecki_lines both[2], const char *name,
+                               bool symmetric, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    sparse *self = NULL;
+    ECK_ALLOC(self, 1);
+    self->borrowed = true;
+    self->rows.lines = both[0];
+    self->cols.lines = both[1];
+    ECK_TRY(make_operator(out, self, name, symmetric, err));
+    self = NULL;
+done:
+    sparse_free(self);
+    return status;
+}
+
+eck_status eck_operator_sparse(eck_operator **out, const eck_sparse_view *a, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    sparse *self = NULL;
+    ECK_TRY(ecki_sparse_check(a, "", err));
+    ECK_ALLOC(self, 1);
+    ECK_TRY(ecki_lines_create(&self->rows.lines, &self->cols.lines, NULL, a, err));
+    ECK_TRY(make_operator(out, self, NULL, false, err));
     self = NULL;
 done:
     sparse_free(self);

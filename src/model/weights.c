@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "eckart/model.h"
+#include "linalg/op.h"
 #include "model/model.h"
 #include "tensor/codec.h"
 
@@ -153,6 +154,14 @@ done:
     return status;
 }
 
+/** The one matrix of a container that holds it by its entries. */
+static eck_status sparse_operator(eck_operator **out, const eck_model *model, eck_error *err)
+{
+    const ecki_sparse *const sparse = model->container->sparse;
+    const ecki_lines both[2] = { sparse->rows, sparse->cols };
+    return ecki_operator_lines(out, both, model->path, sparse->symmetric, err);
+}
+
 eck_status eck_model_tensor_operator(eck_operator **out, const eck_model *model, int64_t tensor,
                                      eck_error *err)
 {
@@ -162,6 +171,7 @@ eck_status eck_model_tensor_operator(eck_operator **out, const eck_model *model,
     if (!t)
         return ecki_error(err, ECK_E_RANGE, -1, "no tensor %lld in '%s': it has %lld",
                           (long long)tensor, model->path, (long long)eck_model_tensor_count(model));
+    if (model->container->sparse) return sparse_operator(out, model, err);
     if (t->ndim >= 2) rows = t->shape[0];
     for (int32_t i = t->ndim >= 2 ? 1 : 0; i < t->ndim; i++)
         cols *= t->shape[i];

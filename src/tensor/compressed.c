@@ -192,6 +192,77 @@ done:
     return status;
 }
 
+// The first pass by row keeps the order of the list, the others sort.
+eck_status ecki_lines_of_triples(ecki_lines *rows_out, ecki_lines *cols_out, int64_t *added_out,
+                                 const ecki_triples *entries, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_lines listed = { .dtype = ECK_DTYPE_F64 }, across = { .dtype = ECK_DTYPE_NONE };
+    ecki_lines along = { .dtype = ECK_DTYPE_NONE };
+    ECK_TRY(lines_alloc(&listed, entries->rows, entries->cols, entries->count, err));
+    for (int64_t e = 0; e < entries->count; e++)
+        listed.starts[entries->row[e] + 2]++;
+    sum_starts(&listed);
+    for (int64_t e = 0; e < entries->count; e++) {
+        const int64_t place = listed.starts[entries->row[e] + 1]++;
+        listed.indices[place] = entries->col[e];
+        ((double *)listed.values)[place] = entries->value[e];
+    }
+    ECK_TRY(transpose_lines(&across, &listed, err));
+    ecki_lines_clear(&listed);
+    const int64_t added = add_equals(&across);
+    ECK_TRY(transpose_lines(&along, &across, err));
+    *rows_out = along;
+    *cols_out = across;
+    *added_out = added;
+    return status;
+done:
+    ecki_lines_clear(&along);
+    ecki_lines_clear(&across);
+    ecki_lines_clear(&listed);
+    return status;
+}
+
+// In place: a float is written where a double was read before.
+static void narrow_values(ecki_lines *a)
+{
+    const int64_t count = a->starts[a->lines];
+    for (int64_t e = 0; e < count; e++) {
+        const float value = (float)((const double *)a->values)[e];
+        memcpy((char *)a->values + (size_t)e * sizeof value, &value, sizeof value);
+    }
+    void *const smaller = ecki_realloc(a->values, count, sizeof(float));
+    if (smaller) a->values = smaller;
+    a->dtype = ECK_DTYPE_F32;
+}
+
+void ecki_lines_narrow(ecki_lines *rows, ecki_lines *cols)
+{
+    const int64_t count = rows->starts[rows->lines];
+    const double *const values = rows->values;
+    for (int64_t e = 0; e < count; e++)
+        if ((double)(float)values[e] != values[e]) return;
+    narrow_values(rows);
+    narrow_values(cols);
+}
+
+void ecki_lines_dense(char *out, const ecki_lines *rows, int64_t offset, int64_t count)
+{
+    const int64_t size = (int64_t)value_size(rows->dtype);
+    if (count <= 0) return;
+    memset(out, 0, (size_t)count);
+    const int64_t first = offset / size, last = (offset + count - 1) / size;
+    for (int64_t i = first / rows->width; i <= last / rows->width; i++) {
+        const int64_t from = ecki_max(first - i * rows->width, 0);
+        for (int64_t e = ecki_lines_find(rows, i, from);
+             e < rows->starts[i + 1] && i * rows->width + rows->indices[e] <= last; e++) {
+            const int64_t at = (i * rows->width + rows->indices[e]) * size - offset;
+            const int64_t skip = ecki_max(-at, 0), bytes = ecki_min(size, count - at) - skip;
+            memcpy(out + at + skip, (const char *)rows->values + e * size + skip, (size_t)bytes);
+        }
+    }
+}
+
 int64_t ecki_lines_find(const ecki_lines *a, int64_t line, int64_t index)
 {
     int64_t low = a->starts[line], high = a->starts[line + 1];

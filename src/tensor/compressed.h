@@ -31,6 +31,23 @@ eck_status ecki_lines_create(ecki_lines *rows_out, ecki_lines *cols_out, int64_t
                              const eck_sparse_view *view, eck_error *err);
 void ecki_lines_clear(ecki_lines *lines);
 
+/** Entries one by one, in any order; indices inside the matrix. Owned by the caller. */
+typedef struct ecki_triples {
+    int64_t rows, cols, count;
+    int32_t *row, *col;
+    double *value;
+} ecki_triples;
+
+/** As ecki_lines_create(), in F64. */
+eck_status ecki_lines_of_triples(ecki_lines *rows_out, ecki_lines *cols_out, int64_t *added_out,
+                                 const ecki_triples *entries, eck_error *err);
+
+/** Both layouts of a matrix in F32 instead of F64, if that holds every value; else nothing happens. */
+void ecki_lines_narrow(ecki_lines *rows, ecki_lines *cols);
+
+/** Bytes [offset, offset + count) of the dense row-major matrix these rows stand for, in their type. */
+void ecki_lines_dense(char *out, const ecki_lines *rows, int64_t offset, int64_t count);
+
 /** The value of an entry in F64. */
 static inline double ecki_lines_value(const ecki_lines *a, int64_t entry)
 {

@@ -57,6 +57,9 @@ def make_inputs(folder):
     numpy.save(folder / "low.npy", matrix_of([4, 2, 1, 0]).astype(numpy.float32))
     numpy.savez(folder / "two.npz", left=a, right=a[:4])
     numpy.savetxt(folder / "A.csv", a, delimiter=",")
+    ring = "".join(f"{i + 1} {i % 8 + 1}\n{i % 8 + 2} {i % 8 + 1}\n" for i in range(8))
+    (folder / "ring.mtx").write_text(f"%%MatrixMarket matrix coordinate pattern general\n9 9 16\n{ring}")
+    (folder / "wrong.mtx").write_text("%%MatrixMarket matrix coordinate real general\n3 3 2\n1 1 2.5\n4 1 1\n")
     (folder / "cut.safetensors").write_bytes(b"\x40\0\0\0\0\0\0\0{\"a\":")
     broken = a.copy()
     broken[1, 2] = numpy.nan

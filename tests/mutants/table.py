@@ -97,6 +97,27 @@ MUTANTS = [
         "new": "        high = _mm256_fmadd_ps(value, _mm256_loadu_ps(row), high);",
         "tests": ["kernel_gather"],
     },
+    {
+        "name": "the-mirror-of-a-skew-symmetric-entry-keeps-its-sign",
+        "file": "src/format/mtx.c",
+        "old": "mirror && b->skew ? -value : value",
+        "new": "value",
+        "tests": ["golden"],
+    },
+    {
+        "name": "entries-beyond-the-stated-count-are-dropped",
+        "file": "src/format/mtx.c",
+        "old": "    if (more)\n        return FAIL",
+        "new": "    if (more && found < stated)\n        return FAIL",
+        "tests": ["golden"],
+    },
+    {
+        "name": "a-row-read-in-the-middle-begins-with-its-first-entry",
+        "file": "src/tensor/compressed.c",
+        "old": "for (int64_t e = ecki_lines_find(rows, i, from);",
+        "new": "for (int64_t e = ecki_lines_find(rows, i, from) - (from > 1);",
+        "tests": ["mtx"],
+    },
     # ---- fits
     {
         "name": "a-fit-that-forgets-the-ridge-of-the-step",

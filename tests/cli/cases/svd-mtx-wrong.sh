@@ -1,0 +1,1 @@
+eckart svd wrong.mtx
