@@ -56,7 +56,7 @@ static eck_status leading_vectors(double *out, const double *reduced, const ecki
     int64_t info = 1, columns = k;
 
     ECK_ALLOC_RAW(z, n * n);
-    if (k <= n / 2) ECK_TRY(ecki_dstemr(z, t, k, &info, err));
+    if (k <= n / 2) ECK_TRY(ecki_dstemr(z, t, (ecki_places){ 0, k }, &info, err));
     if (info != 0) {
         ECK_TRY(ecki_dstedc(z, t, &info, err));
         ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dstemr and dstedc failed: info %lld",

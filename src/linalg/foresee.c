@@ -94,7 +94,8 @@ static double vectors_phase(const sizes *s)
 {
     const bool few = s->k <= floor(s->n / 4.0);
     const double z = few ? s->n * s->k : s->n * s->n;
-    const double solver = few ? 28.0 * s->n : s->n * s->n + 10.0 * s->n;
+    const double portions = larger(smaller(s->threads, floor(s->k / 96.0)), 1.0);
+    const double solver = few ? portions * 28.0 * s->n : s->n * s->n + 10.0 * s->n;
     const double apply = two_stages(s) ? 385.0 * s->n + 128.0 * s->k + 32768.0
                                        : smaller(256.0, s->n) * s->n + 64.0 * s->k + 4200.0;
     return kept(s) + 6.0 * s->n + s->n * s->k + z + larger(solver, apply);

@@ -125,7 +125,7 @@ done:
     return status;
 }
 
-eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, int64_t k, int64_t *info_out,
+eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, ecki_places places, int64_t *info_out,
                        eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -136,15 +136,16 @@ eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, int64_t k, int64_t 
     int32_t info = 0, found = 0, relative = 1;
     ECK_TRY(workspace_init(&w, "dstemr", t->n, 18 * t->n, 10 * t->n, err));
     ECK_ALLOC_RAW(values, 3 * t->n); // d, e and the values found: the first two are destroyed
-    ECK_ALLOC(support, 2 * ecki_max(k, 1));
+    ECK_ALLOC(support, 2 * ecki_max(places.count, 1));
     memcpy(values, t->diagonal, (size_t)t->n * sizeof *values);
     memcpy(values + t->n, t->off_diagonal, (size_t)t->n * sizeof *values);
-    const int32_t n = (int32_t)t->n, first = (int32_t)(t->n - k + 1), columns = (int32_t)k;
-    dstemr_("V", "I", &n, values, values + t->n, &nothing, &nothing, &first, &n, &found,
+    const int32_t n = (int32_t)t->n, columns = (int32_t)places.count;
+    const int32_t last = (int32_t)(t->n - places.first), first = last - columns + 1;
+    dstemr_("V", "I", &n, values, values + t->n, &nothing, &nothing, &first, &last, &found,
             values + 2 * t->n, z, &n, &columns, support, &relative, w.work, &w.lwork, w.integers,
             &w.lintegers, &info, 1, 1);
     ECK_TRY(hand_on(info_out, info, "dstemr", err));
-    if (info == 0 && found < k) *info_out = 1;
+    if (info == 0 && found < columns) *info_out = 1;
 done:
     ecki_free(support);
     ecki_free(values);

@@ -27,9 +27,14 @@ eck_status ecki_dsytrd(ecki_tridiagonal *t, double *a, eck_error *err);
 /** Values of a tridiagonal matrix, ascending, into d; destroys e. */
 eck_status ecki_dsterf(int64_t n, double *d, double *e, int64_t *info_out, eck_error *err);
 
-/** Vectors of the k largest values, ascending, z column-major [n,k]; info_out also when fewer came
- * back. */
-eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, int64_t k, int64_t *info_out,
+/** Places in the order of the values, the largest first: first .. first + count - 1. */
+typedef struct ecki_places {
+    int64_t first, count;
+} ecki_places;
+
+/** Vectors of the values at these places, the smallest of them first, z column-major [n,count]; info_out also when
+ * fewer came back. */
+eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, ecki_places places, int64_t *info_out,
                        eck_error *err);
 
 /** All vectors, ascending, z column-major [n,n]. */

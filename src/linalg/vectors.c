@@ -10,7 +10,11 @@
 #include "linalg/spectrum.h"
 #include "tensor/codec.h"
 
-enum { BLOCK = 32 };
+enum { BLOCK = 32, PORTION = 96, REACH = 32, PORTIONS_MAX = 512 };
+
+// Smallest distance of two eigenvalues, relative to the largest, at which vectors found apart are orthogonal: to
+// about u / GAP.
+static const double GAP = 1e-6;
 
 // out row-major [n,k] = the last k of the columns of z, column-major, the last first.
 static void reverse_transpose(double *out, const double *z, int64_t n, int64_t k)
@@ -22,20 +26,70 @@ static void reverse_transpose(double *out, const double *z, int64_t n, int64_t k
                     out[i * k + j] = z[(k - 1 - j) * n + i];
 }
 
+// Vectors found a portion at a time, each by itself.
+typedef struct portion_run {
+    const eck_spectrum *spectrum;
+    double *z; // column-major [n,k], rising values
+    int64_t k, count;
+    int64_t cut[PORTIONS_MAX + 1]; // portion i: places cut[i] .. cut[i+1] - 1
+    int64_t info[PORTIONS_MAX];
+} portion_run;
+
+// The place before which to cut near `wanted`: where neighbours are farthest apart; -1 if nowhere far enough.
+static int64_t find_cut(const eck_spectrum *spectrum, int64_t wanted)
+{
+    const double *const s = spectrum->values;
+    int64_t best = -1;
+    double widest = GAP * s[0] * s[0];
+    for (int64_t i = wanted - REACH; i <= wanted + REACH; i++) {
+        const double gap = (s[i - 1] - s[i]) * (s[i - 1] + s[i]);
+        if (gap > widest) {
+            widest = gap;
+            best = i;
+        }
+    }
+    return best;
+}
+
+// Portions of about PORTION vectors; which they are depends on the values alone.
+static void cut_portions(portion_run *run)
+{
+    const int64_t wanted = ecki_max(PORTION, (run->k + PORTIONS_MAX - 1) / PORTIONS_MAX);
+    run->count = 0;
+    run->cut[0] = 0;
+    for (int64_t at = wanted; at + wanted / 2 < run->k; at += wanted) {
+        const int64_t cut = find_cut(run->spectrum, at);
+        if (cut > 0) run->cut[++run->count] = cut;
+    }
+    run->cut[++run->count] = run->k;
+}
+
+static eck_status portion_task(void *self, int64_t index, eck_error *err)
+{
+    portion_run *const run = self;
+    const ecki_places places = { run->cut[index], run->cut[index + 1] - run->cut[index] };
+    double *const z = run->z + (run->k - run->cut[index + 1]) * run->spectrum->t.n;
+    return ecki_dstemr(z, &run->spectrum->t, places, &run->info[index], err);
+}
+
 // The k largest by relatively robust representations; info_out > 0: not all were found.
 static eck_status few_vectors(double *out, const eck_spectrum *spectrum,
                               const ecki_vector_request *request, int64_t *info_out, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = spectrum->t.n, k = request->k;
-    double *z = NULL;
-    ECK_ALLOC_RAW(z, n * k);
-    ECK_TRY(ecki_dstemr(z, &spectrum->t, k, info_out, err));
+    portion_run run = { .spectrum = spectrum, .k = k };
+    ECK_ALLOC_RAW(run.z, n * k);
+    cut_portions(&run);
+    ECK_TRY(ecki_parallel_for(run.count, ecki_threads(request->context), portion_task, &run, err));
+    *info_out = 0;
+    for (int64_t i = 0; i < run.count; i++)
+        *info_out = ecki_max(*info_out, run.info[i]);
     if (*info_out != 0) goto done;
-    ECK_TRY(ecki_spectrum_back_transform(z, spectrum, k, request->context, err));
-    reverse_transpose(out, z, n, k);
+    ECK_TRY(ecki_spectrum_back_transform(run.z, spectrum, k, request->context, err));
+    reverse_transpose(out, run.z, n, k);
 done:
-    ecki_free(z);
+    ecki_free(run.z);
     return status;
 }
 

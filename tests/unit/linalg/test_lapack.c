@@ -45,7 +45,7 @@ static void reduction_and_vectors(void **state)
         if (method)
             expect_ok(ecki_dstedc(z, &t, &info, &err), &err);
         else
-            expect_ok(ecki_dstemr(z, &t, k, &info, &err), &err);
+            expect_ok(ecki_dstemr(z, &t, (ecki_places){ 0, k }, &info, &err), &err);
         expect_info(info, 0);
         // The reflectors lie above the superdiagonal, in columns 1 .. N-1.
         const ecki_reflectors h = { reduced + N, N - 1, N - 1, tau };
@@ -176,7 +176,7 @@ static void nothing_and_too_much(void **state)
     const int64_t large = (int64_t)1 << 31;
     ecki_tridiagonal huge = { large, x, x, x };
     assert_int_equal(ecki_dsytrd(&huge, x, &err), ECK_E_SHAPE);
-    assert_int_equal(ecki_dstemr(x, &huge, 1, &info, &err), ECK_E_SHAPE);
+    assert_int_equal(ecki_dstemr(x, &huge, (ecki_places){ 0, 1 }, &info, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dstedc(x, &huge, &info, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dsterf(large, x, x, &info, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dgeqrf(x, large, 1, large, x, &err), ECK_E_SHAPE);

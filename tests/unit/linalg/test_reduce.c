@@ -41,7 +41,7 @@ static void vectors_of(int64_t n)
     expect_ok(ecki_spectrum_reduce(spectrum, &matrix, NULL, &err), &err);
     assert_null(matrix);
     assert_int_equal(spectrum->two_stage, n >= ECKI_TWO_STAGE_ORDER);
-    expect_ok(ecki_dstemr(z, &spectrum->t, 2, &info, &err), &err);
+    expect_ok(ecki_dstemr(z, &spectrum->t, (ecki_places){ 0, 2 }, &info, &err), &err);
     expect_ok(ecki_spectrum_back_transform(z, spectrum, 2, NULL, &err), &err);
     double *const values = test_malloc((size_t)n * sizeof *a), *const off = test_malloc((size_t)n *
                                                                                         sizeof *a);

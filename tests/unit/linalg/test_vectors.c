@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "linalg/orthonormal.h"
 #include "linalg/spectrum.h"
 
@@ -78,8 +79,47 @@ static void clusters(void **state)
     sample_free(&a);
 }
 
+// Found in portions: values close to 1 in groups of 40, so that cuts fall between groups, and groups where no cut may
+// fall; the same bits for any threads.
+static void portions(void **state)
+{
+    (void)state;
+    enum { N = 1000, K = 240 };
+    double *const numbers = test_calloc((size_t)N * N, sizeof *numbers);
+    for (int i = 0; i < N; i++)
+        numbers[i * N + i] = 1.0 + (i < 400 ? (double)(i / 40) : 1e-3 * (double)i);
+    sample apart = sample_of(numbers, N, N, ECK_DTYPE_F32);
+    check(&apart, K, false, "dstemr");
+    sample dense = sample_create(1040, N, ECK_DTYPE_F32, 1.0, 7);
+    eck_spectrum *spectrum = NULL;
+    eck_error err = ECK_ERROR_INIT;
+    const char *solver = NULL;
+    double *const one = test_malloc(N * K * sizeof *one), *const many =
+                                                              test_malloc(N * K * sizeof *many);
+    eck_context context = ECK_CONTEXT_INIT;
+    expect_ok(eck_spectrum_create(&spectrum, dense.op, NULL, &err), &err);
+    for (context.threads = 1; context.threads <= 3; context.threads++) {
+        const ecki_vector_request request = { K, false, &context };
+        // The reflectors of one stage are applied by the BLAS: on one thread.
+        const int32_t saved = ecki_blas_enter(1);
+        expect_ok(ecki_spectrum_vectors(context.threads == 1 ? one : many, &solver, spectrum,
+                                        &request, &err),
+                  &err);
+        ecki_blas_leave(saved);
+        assert_string_equal(solver, "dstemr");
+        if (context.threads > 1) assert_memory_equal(one, many, N * K * sizeof *one);
+    }
+    test_free(many);
+    test_free(one);
+    eck_spectrum_free(spectrum);
+    sample_free(&dense);
+    sample_free(&apart);
+    test_free(numbers);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(few_and_all), cmocka_unit_test(clusters) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(few_and_all), cmocka_unit_test(clusters),
+                                        cmocka_unit_test(portions) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
