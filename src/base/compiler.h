@@ -32,7 +32,9 @@
 #define ECKI_REST() ((void)0)
 #endif
 
-/** Eight numbers anywhere in memory; every operation is done lane by lane. */
+/** 64 bytes of numbers anywhere in memory; every operation is done lane by lane. */
+typedef float ecki_f32x16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int ecki_i32x16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef double ecki_f64x8 __attribute__((vector_size(64), aligned(8), may_alias));
 typedef long long ecki_i64x8 __attribute__((vector_size(64), aligned(8), may_alias));
 

@@ -1,6 +1,6 @@
 /**
- * The two kernels of bulge chasing, on blocks of a band, and their dispatch. Blocks are column-major with leading
- * dimension ECKI_BAND_STRIDE. Every build of a kernel does the same operations in the same order but for fused
+ * The two kernels of bulge chasing, on blocks of a band, and their dispatch. Blocks are column-major with the band's
+ * stride as leading dimension. Every build of a kernel does the same operations in the same order but for fused
  * multiply-adds.
  */
 #ifndef ECKI_CHASE_KERNEL_H
@@ -10,25 +10,31 @@
 
 #include "base/cpu.h"
 
-/** A reflector H = I - tau v v^T, v[0] = 1. */
-typedef struct ecki_reflector {
-    double *v;
-    int64_t length; /**< 1 .. ECKI_BAND */
-    double tau;
-} ecki_reflector;
+/**
+ * ecki_reflector: H = I - tau v v^T, v[0] = 1, length 1 .. ECKI_BAND.
+ * ecki_chase_kernels:
+ *     both_sides    the triangle i >= j of d = H d H
+ *     off_diagonal  m [below->length, h->length]: m = m H; then `below` is made to annihilate the first column but its
+ *                   first number; then m = below m
+ * ecki_chase_kernels_for: the best build for a processor; the portable one for a processor that knows nothing more.
+ * ecki_make_reflector: x [length] becomes beta e_1 = H x: v and tau are filled, beta returned. Squares below the range
+ *     of the type count as 0.
+ */
+#define ECKI_CHASE_KERNELS(real, type) \
+    typedef struct ecki_reflector_##type { \
+        real *v; \
+        int64_t length; \
+        real tau; \
+    } ecki_reflector_##type; \
+    typedef struct ecki_chase_kernels_##type { \
+        void (*both_sides)(real * d, const ecki_reflector_##type *h); \
+        void (*off_diagonal)(real * m, const ecki_reflector_##type *h, \
+                             ecki_reflector_##type *below); \
+    } ecki_chase_kernels_##type; \
+    ecki_chase_kernels_##type ecki_chase_kernels_for_##type(const ecki_cpu *cpu); \
+    real ecki_make_reflector_##type(ecki_reflector_##type *h, const real *x)
 
-typedef struct ecki_chase_kernels {
-    /** The triangle i >= j of d = H d H. */
-    void (*both_sides)(double *d, const ecki_reflector *h);
-    /** m [below->length, h->length]: m = m H; then `below` is made to annihilate the first column but its first
-     *  number; then m = below m. */
-    void (*off_diagonal)(double *m, const ecki_reflector *h, ecki_reflector *below);
-} ecki_chase_kernels;
-
-/** The best build for a processor; of "scalar" for one that knows nothing more. */
-ecki_chase_kernels ecki_chase_kernels_for(const ecki_cpu *cpu);
-
-/** x [length] becomes beta e_1 = H x: v and tau are filled, beta returned. Squares below the range count as 0. */
-double ecki_make_reflector(ecki_reflector *h, const double *x);
+ECKI_CHASE_KERNELS(float, f32);
+ECKI_CHASE_KERNELS(double, f64);
 
 #endif

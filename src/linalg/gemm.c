@@ -102,28 +102,55 @@ static void scale_floats(float beta, eck_panel c)
     }
 }
 
+// c = beta c for either type.
+static void scale_either(double beta, eck_panel c)
+{
+    c.dtype == ECK_DTYPE_F32 ? scale_floats((float)beta, c) : scale_panel(beta, c, false);
+}
+
+eck_status ecki_multiply(double alpha, ecki_factor a, ecki_factor b, double beta, eck_panel c,
+                         eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_panel *const left = &a.panel, *const right = &b.panel;
+    const int64_t rows = a.transposed ? left->cols : left->rows;
+    const int64_t inner = a.transposed ? left->rows : left->cols;
+    const int64_t over = b.transposed ? right->cols : right->rows;
+    const int64_t cols = b.transposed ? right->rows : right->cols;
+    ECK_REQUIRE(rows == c.rows && cols == c.cols && inner == over, ECK_E_SHAPE, -1,
+                "cannot multiply [%lld,%lld] by [%lld,%lld] into [%lld,%lld]", (long long)rows,
+                (long long)inner, (long long)over, (long long)cols, (long long)c.rows,
+                (long long)c.cols);
+    ECK_REQUIRE(left->dtype == c.dtype && right->dtype == c.dtype, ECK_E_RANGE, -1,
+                "cannot multiply %s by %s into %s", eck_dtype_name(left->dtype),
+                eck_dtype_name(right->dtype), eck_dtype_name(c.dtype));
+    if (c.rows == 0 || c.cols == 0) goto done;
+    if (inner == 0) {
+        scale_either(beta, c);
+        goto done;
+    }
+    const int64_t largest =
+        ecki_max(ecki_max(left->rows, left->ld), ecki_max(right->rows, right->ld));
+    ECK_TRY(require_fit(ecki_max(largest, ecki_max(c.rows, c.ld)), "gemm", err));
+    const int32_t m = (int32_t)c.cols, n = (int32_t)c.rows, k = (int32_t)inner;
+    const int32_t lda = leading(left->ld), ldb = leading(right->ld), ldc = leading(c.ld);
+    const char *const turn_b = b.transposed ? "T" : "N", *const turn_a = a.transposed ? "T" : "N";
+    const float alpha32 = (float)alpha, beta32 = (float)beta;
+    if (c.dtype == ECK_DTYPE_F32)
+        sgemm_(turn_b, turn_a, &m, &n, &k, &alpha32, right->data, &ldb, left->data, &lda, &beta32,
+               c.data, &ldc, 1, 1);
+    else
+        dgemm_(turn_b, turn_a, &m, &n, &k, &alpha, right->data, &ldb, left->data, &lda, &beta,
+               c.data, &ldc, 1, 1);
+done:
+    return status;
+}
+
 eck_status ecki_gemm_f32(float alpha, eck_panel a, bool turned, eck_panel b, float beta,
                          eck_panel c, eck_error *err)
 {
-    eck_status status = ECK_OK;
-    const int64_t inner = turned ? a.rows : a.cols;
-    ECK_REQUIRE((turned ? a.cols : a.rows) == c.rows && b.cols == c.cols && inner == b.rows,
-                ECK_E_SHAPE, -1, "cannot multiply [%lld,%lld]%s by [%lld,%lld] into [%lld,%lld]",
-                (long long)a.rows, (long long)a.cols, turned ? "^T" : "", (long long)b.rows,
-                (long long)b.cols, (long long)c.rows, (long long)c.cols);
-    if (c.rows == 0 || c.cols == 0) goto done;
-    if (inner == 0) {
-        scale_floats(beta, c);
-        goto done;
-    }
-    const int64_t largest = ecki_max(ecki_max(a.rows, a.ld), ecki_max(b.rows, b.ld));
-    ECK_TRY(require_fit(ecki_max(largest, ecki_max(c.rows, c.ld)), "sgemm", err));
-    const int32_t m = (int32_t)c.cols, n = (int32_t)c.rows, k = (int32_t)inner;
-    const int32_t lda = leading(a.ld), ldb = leading(b.ld), ldc = leading(c.ld);
-    sgemm_("N", turned ? "T" : "N", &m, &n, &k, &alpha, b.data, &ldb, a.data, &lda, &beta, c.data,
-           &ldc, 1, 1);
-done:
-    return status;
+    return ecki_multiply(alpha, (ecki_factor){ a, turned }, (ecki_factor){ b, false }, beta, c,
+                         err);
 }
 
 eck_status ecki_syrk(double alpha, ecki_matrix a, double beta, eck_panel c, eck_error *err)

@@ -33,6 +33,16 @@ ecki_matrix ecki_transposed(ecki_matrix a);
 eck_status ecki_gemm(double alpha, ecki_matrix a, ecki_matrix b, double beta, eck_panel c,
                      eck_error *err);
 
+/** A panel, or its transpose. */
+typedef struct ecki_factor {
+    eck_panel panel;
+    bool transposed;
+} ecki_factor;
+
+/** c = alpha a b + beta c; all three F64, or all three F32. */
+eck_status ecki_multiply(double alpha, ecki_factor a, ecki_factor b, double beta, eck_panel c,
+                         eck_error *err);
+
 /** c = alpha a b + beta c for F32 panels, `turned`: a^T for a. */
 eck_status ecki_gemm_f32(float alpha, eck_panel a, bool turned, eck_panel b, float beta,
                          eck_panel c, eck_error *err);

@@ -28,6 +28,8 @@ void dormql_(const char *side, const char *trans, const int32_t *m, const int32_
              const int32_t *ldc, double *work, const int32_t *lwork, int32_t *info, size_t, size_t);
 void dgeqrf_(const int32_t *m, const int32_t *n, double *a, const int32_t *lda, double *tau,
              double *work, const int32_t *lwork, int32_t *info);
+void sgeqrf_(const int32_t *m, const int32_t *n, float *a, const int32_t *lda, float *tau,
+             float *work, const int32_t *lwork, int32_t *info);
 void dorgqr_(const int32_t *m, const int32_t *n, const int32_t *k, double *a, const int32_t *lda,
              const double *tau, double *work, const int32_t *lwork, int32_t *info);
 void dormqr_(const char *side, const char *trans, const int32_t *m, const int32_t *n,
@@ -204,6 +206,27 @@ eck_status ecki_dgeqrf(double *a, int64_t m, int64_t n, int64_t ld, double *tau,
     const int32_t rows = (int32_t)m, cols = (int32_t)n, lda = (int32_t)ld;
     dgeqrf_(&rows, &cols, a, &lda, tau, w.work, &w.lwork, &info);
     status = require_zero(info, "dgeqrf", err);
+done:
+    workspace_clear(&w);
+    return status;
+}
+
+eck_status ecki_geqrf_f64(double *a, int64_t m, int64_t n, int64_t ld, double *tau, eck_error *err)
+{
+    return ecki_dgeqrf(a, m, n, ld, tau, err);
+}
+
+eck_status ecki_geqrf_f32(float *a, int64_t m, int64_t n, int64_t ld, float *tau, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    workspace w = { 0 };
+    int32_t info = 0;
+    if (n == 0) return ECK_OK;
+    // F64 room holds the floats and keeps their alignment.
+    ECK_TRY(workspace_init(&w, "sgeqrf", ecki_max(m, ld), n * BLOCK, 0, err));
+    const int32_t rows = (int32_t)m, cols = (int32_t)n, lda = (int32_t)ld;
+    sgeqrf_(&rows, &cols, a, &lda, tau, (float *)(void *)w.work, &w.lwork, &info);
+    status = require_zero(info, "sgeqrf", err);
 done:
     workspace_clear(&w);
     return status;

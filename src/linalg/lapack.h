@@ -55,6 +55,10 @@ eck_status ecki_dormql(double *c, int64_t ldc, int64_t columns, const ecki_refle
 /** Householder QR of a [m,n], ld >= max(m,1): R in the upper triangle, reflectors below, tau [min(m,n)]. */
 eck_status ecki_dgeqrf(double *a, int64_t m, int64_t n, int64_t ld, double *tau, eck_error *err);
 
+/** The names templates use: ecki_dgeqrf(), and the same in F32. */
+eck_status ecki_geqrf_f64(double *a, int64_t m, int64_t n, int64_t ld, double *tau, eck_error *err);
+eck_status ecki_geqrf_f32(float *a, int64_t m, int64_t n, int64_t ld, float *tau, eck_error *err);
+
 /** The first `columns` columns of the Q of k reflectors, in place of a [m,columns]. */
 eck_status ecki_dorgqr(double *a, int64_t m, int64_t columns, int64_t k, const double *tau,
                        eck_error *err);

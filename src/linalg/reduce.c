@@ -66,8 +66,8 @@ eck_status ecki_spectrum_reduce(eck_spectrum *spectrum, double **matrix, const e
     eck_status status = ECK_OK;
     spectrum->two_stage = spectrum->t.n >= ECKI_TWO_STAGE_ORDER;
     if (spectrum->two_stage)
-        return ecki_two_stage_reduce(&spectrum->t, matrix,
-                                     spectrum->t.tau ? &spectrum->packed : NULL, context, err);
+        return ecki_two_stage_reduce_f64(&spectrum->t, matrix,
+                                         spectrum->t.tau ? &spectrum->packed : NULL, context, err);
     if (!spectrum->t.tau) return reduce_without_keeping(spectrum, matrix, err);
     ECK_TRY(ecki_dsytrd(&spectrum->t, *matrix, err));
     ECK_TRY(pack(spectrum, matrix, err));
@@ -102,5 +102,5 @@ eck_status ecki_spectrum_back_transform(double *z, const eck_spectrum *spectrum,
 {
     if (!spectrum->two_stage) return apply_one_stage(z, spectrum, columns, err);
     // A column-major [n,columns] is a row-major [columns,n].
-    return ecki_two_stage_apply(z, columns, spectrum->packed, spectrum->t.n, context, err);
+    return ecki_two_stage_apply_f64(z, columns, spectrum->packed, spectrum->t.n, context, err);
 }

@@ -148,6 +148,37 @@ static void singles(void **state)
         ECK_E_SHAPE);
 }
 
+// Either factor turned, either type; what is empty only scales; types that do not match are refused.
+static void either_type(void **state)
+{
+    (void)state;
+    eck_error err = ECK_ERROR_INIT;
+    const double a[6] = { 1.0, 2.0, 3.0, 4.0, 5.0, 6.0 }, b[6] = { 1.0, -1.0, 2.0, 0.5, 3.0, 1.0 };
+    float a32[6], b32[6], c32[4] = { 1.0F, 1.0F, 1.0F, NAN };
+    double c[4] = { 1.0, 1.0, 1.0, NAN };
+    for (int i = 0; i < 6; i++) {
+        a32[i] = (float)a[i];
+        b32[i] = (float)b[i];
+    }
+    // A B^T + 0 C with A, B [2,3]; then (A')^T (B')^T - C with A' [3,2], B' [2,3].
+    const ecki_factor left = { ecki_panel((void *)(uintptr_t)a, ECK_DTYPE_F64, 2, 3), false };
+    const ecki_factor right = { ecki_panel((void *)(uintptr_t)b, ECK_DTYPE_F64, 2, 3), true };
+    const eck_panel out = ecki_panel(c, ECK_DTYPE_F64, 2, 2),
+                    out32 = ecki_panel(c32, ECK_DTYPE_F32, 2, 2);
+    expect_ok(ecki_multiply(1.0, left, right, 0.0, out, &err), &err);
+    assert_true(c[0] == 5.0 && c[1] == 9.5 && c[2] == 11.0 && c[3] == 23.0);
+    const ecki_factor tall = { ecki_panel(a32, ECK_DTYPE_F32, 3, 2), true };
+    const ecki_factor wide = { ecki_panel(b32, ECK_DTYPE_F32, 2, 3), true };
+    expect_ok(ecki_multiply(1.0, (ecki_factor){ ecki_panel(a32, ECK_DTYPE_F32, 2, 3), false }, wide,
+                            0.0, out32, &err),
+              &err);
+    assert_true(c32[0] == 5.0F && c32[1] == 9.5F && c32[2] == 11.0F && c32[3] == 23.0F);
+    expect_ok(ecki_multiply(1.0, tall, wide, -1.0, out32, &err), &err);
+    assert_true(c32[0] == 3.0F && c32[1] == 5.0F && c32[2] == -1.0F && c32[3] == -4.0F);
+    assert_int_equal(ecki_multiply(1.0, left, right, 0.0, out32, &err), ECK_E_RANGE);
+    assert_int_equal(ecki_multiply(1.0, left, left, 0.0, out, &err), ECK_E_SHAPE);
+}
+
 // Shapes that do not fit, and sizes beyond 32 bits, which never reach the BLAS.
 static void refusals(void **state)
 {
@@ -174,6 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products),       cmocka_unit_test(grams),   cmocka_unit_test(triangles),
         cmocka_unit_test(nothing_to_add), cmocka_unit_test(singles), cmocka_unit_test(refusals),
+        cmocka_unit_test(either_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

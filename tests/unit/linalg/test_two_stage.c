@@ -1,5 +1,5 @@
-// The two stages, together (two_stage.c) and each for itself (band.c, chase.c, chase_apply.c): the law is
-// A = Q T Q^T with Q orthogonal, for sizes around the borders of bands, tiles and groups, and for matrices that have
+// The two stages, in F64 and F32 (two_stage.c; band_f64.c, chase_f64.c, chase_apply_f64.c, two_stage_f64.c and band_f32.c,
+// chase_f32.c, chase_apply_f32.c, two_stage_f32.c): the law is A = Q T Q^T with Q orthogonal, for sizes around the borders of bands, tiles and groups, and for matrices that have
 // little or nothing to reduce; the bits are those of any number of threads.
 #include "support.h"
 
@@ -73,7 +73,7 @@ static reduction reduce(int64_t n, entry *of, int32_t threads)
         }
     ecki_tridiagonal t = { n, r.diagonal, r.off_diagonal, NULL };
     context.threads = threads;
-    expect_ok(ecki_two_stage_reduce(&t, &gram, &r.store, &context, &err), &err);
+    expect_ok(ecki_two_stage_reduce_f64(&t, &gram, &r.store, &context, &err), &err);
     assert_null(gram);
     return r;
 }
@@ -95,12 +95,12 @@ static double *make_q(const reduction *r, int32_t threads)
     double *const z = test_calloc((size_t)(r->n * r->n + 1), sizeof *z);
     for (int64_t i = 0; i < r->n; i++)
         z[i * r->n + i] = 1.0;
-    expect_ok(ecki_two_stage_apply(z, r->n, r->store, r->n, &context, &err), &err);
+    expect_ok(ecki_two_stage_apply_f64(z, r->n, r->store, r->n, &context, &err), &err);
     return z;
 }
 
 // max |Q^T Q - I| and max |Q^T A Q - T|, with vectors as rows of z.
-static void check_law(const reduction *r, const double *z)
+static void check_law(const reduction *r, const double *z, double unit)
 {
     const int64_t n = r->n;
     double *const image = test_malloc((size_t)(n + 1) * sizeof *image);
@@ -128,7 +128,6 @@ static void check_law(const reduction *r, const double *z)
     }
     // A product of n reflectors: roundings of sums, which add up like sqrt n. The error of the reduction has the
     // Frobenius norm of A times a few units, and lies in few elements where A has low rank.
-    const double unit = 0x1p-53;
     expect_at_most("Q^T Q - I", off, 4.0 * (2.0 + sqrt((double)n)) * unit);
     expect_at_most("Q^T A Q - T", wrong, 16.0 * unit * sqrt(norm2));
     test_free(image);
@@ -138,7 +137,7 @@ static void check_size(int64_t n, entry *of)
 {
     reduction r = reduce(n, of, 2);
     double *const z = make_q(&r, 2);
-    check_law(&r, z);
+    check_law(&r, z, 0x1p-53);
     test_free(z);
     reduction_free(&r);
 }
@@ -161,6 +160,45 @@ static void little_to_reduce(void **state)
                                holes_entry };
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
         check_size(150, entries[i]);
+}
+
+// In F32: the law with that unit, in numbers of F64.
+static void law_in_f32(int64_t n, entry *of, int32_t threads)
+{
+    reduction r = reduce(n, of, 1);
+    eck_error err = ECK_ERROR_INIT;
+    eck_context context = ECK_CONTEXT_INIT;
+    int64_t room = 0;
+    context.threads = threads;
+    ecki_two_stage_count(n, &room);
+    float *matrix = ecki_malloc(room > n * n ? room : n * n, sizeof *matrix), *store = NULL;
+    float *const z = test_calloc((size_t)(n * n + 1), sizeof *z);
+    double *const wide = test_malloc((size_t)(n * n + 1) * sizeof *wide);
+    for (int64_t i = 0; i < n * n; i++)
+        r.a[i] = matrix[i] = (float)r.a[i];
+    for (int64_t i = 0; i < n; i++)
+        z[i * n + i] = 1.0F;
+    ecki_tridiagonal t = { n, r.diagonal, r.off_diagonal, NULL };
+    expect_ok(ecki_two_stage_reduce_f32(&t, &matrix, &store, &context, &err), &err);
+    assert_null(matrix);
+    expect_ok(ecki_two_stage_apply_f32(z, n, store, n, &context, &err), &err);
+    for (int64_t i = 0; i < n * n; i++)
+        wide[i] = z[i];
+    check_law(&r, wide, 0x1p-24);
+    test_free(wide);
+    test_free(z);
+    ecki_free(store);
+    reduction_free(&r);
+}
+
+static void in_f32(void **state)
+{
+    (void)state;
+    const int64_t sizes[] = { 1, 3, 64, 65, 97, 129, 257, 331 };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        law_in_f32(sizes[i], normal_entry, 2);
+    law_in_f32(150, holes_entry, 5);
+    law_in_f32(150, rank_one_entry, 1);
 }
 
 // What is tridiagonal already stays as it is, bit for bit.
@@ -207,7 +245,7 @@ static void without_a_store(void **state)
     ecki_tridiagonal t = { N, diagonal, off_diagonal, NULL };
     double *gram = ecki_malloc(N * N, sizeof *gram);
     memcpy(gram, r.a, N * N * sizeof *gram);
-    expect_ok(ecki_two_stage_reduce(&t, &gram, NULL, NULL, &err), &err);
+    expect_ok(ecki_two_stage_reduce_f64(&t, &gram, NULL, NULL, &err), &err);
     assert_null(gram);
     assert_memory_equal(diagonal, r.diagonal, sizeof diagonal);
     assert_memory_equal(off_diagonal, r.off_diagonal, sizeof off_diagonal);
@@ -232,7 +270,7 @@ static void triangle(void **state)
     (void)state;
     const double gram[4] = { 5.0, 0.3, 0.3, 7.0 }, tau[2] = { 0.4, 1.25 };
     double t[4];
-    ecki_reflector_triangle(t, gram, tau, 2);
+    ecki_reflector_triangle_f64(t, gram, tau, 2);
     assert_true(t[0] == 0.4 && t[3] == 1.25 && t[2] == 0.0);
     assert_true(fabs(t[1] + 0.4 * 0.3 * 1.25) < 1e-16);
 }
@@ -251,9 +289,9 @@ static eck_status refused_scenario(void *self, eck_error *err)
     for (int64_t i = 0; i < N; i++)
         for (int64_t j = 0; j <= i; j++)
             gram[i * N + j] = normal_entry(i, j);
-    status = ecki_two_stage_reduce(&t, &gram, &store, NULL, err);
+    status = ecki_two_stage_reduce_f64(&t, &gram, &store, NULL, err);
     assert_untouched(status, store);
-    if (status == ECK_OK) status = ecki_two_stage_apply(off_diagonal, 1, store, N, NULL, err);
+    if (status == ECK_OK) status = ecki_two_stage_apply_f64(off_diagonal, 1, store, N, NULL, err);
 done:
     if (store != UNTOUCHED) ecki_free(store);
     ecki_free(gram);
@@ -271,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(law),
         cmocka_unit_test(little_to_reduce),
+        cmocka_unit_test(in_f32),
         cmocka_unit_test(tridiagonal_stays),
         cmocka_unit_test(same_bits_for_any_threads),
         cmocka_unit_test(without_a_store),

@@ -7,23 +7,44 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "linalg/real.h"
 #include "linalg/two_stage.h"
 
-enum { B = ECKI_BAND, S = ECKI_BAND_STRIDE, LANES = 8, PARTS = B / LANES };
+#if ECK_REAL == 32
+typedef ecki_f32x16 lanes;
+typedef ecki_i32x16 marks;
+#define PLACES \
+    { \
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 \
+    }
+#define ROOT sqrtf
+#define SIGN copysignf
+#else
+typedef ecki_f64x8 lanes;
+typedef ecki_i64x8 marks;
+#define PLACES \
+    { \
+        0, 1, 2, 3, 4, 5, 6, 7 \
+    }
+#define ROOT sqrt
+#define SIGN copysign
+#endif
 
-double ecki_make_reflector(ecki_reflector *h, const double *x)
+enum { B = ECKI_BAND, S = ECKI_BAND_STRIDE, LANES = 64 / sizeof(real), PARTS = B / LANES };
+
+real ECKI_FN(ecki_make_reflector)(ECKI_FN(ecki_reflector) * h, const real *x)
 {
     // beta = -sign(x_0) ||x||, tau = (beta - x_0) / beta, v = x / (x_0 - beta).
-    double tail2 = 0.0;
+    real tail2 = 0;
     for (int64_t i = 1; i < h->length; i++)
         tail2 += x[i] * x[i];
-    h->v[0] = 1.0;
-    h->tau = 0.0;
+    h->v[0] = 1;
+    h->tau = 0;
     for (int64_t i = 1; i < h->length; i++)
-        h->v[i] = 0.0;
-    if (tail2 == 0.0) return x[0];
-    const double beta = -copysign(sqrt(x[0] * x[0] + tail2), x[0]);
-    const double factor = 1.0 / (x[0] - beta);
+        h->v[i] = 0;
+    if (tail2 == 0) return x[0];
+    const real beta = -SIGN(ROOT(x[0] * x[0] + tail2), x[0]);
+    const real factor = 1 / (x[0] - beta);
     for (int64_t i = 1; i < h->length; i++)
         h->v[i] = x[i] * factor;
     h->tau = (beta - x[0]) / beta;
@@ -31,14 +52,14 @@ double ecki_make_reflector(ecki_reflector *h, const double *x)
 }
 
 // D -= v w^T + w v^T with w = tau D v - 1/2 tau (tau v^T D v) v.
-static void both_sides_any(double *d, const ecki_reflector *h)
+static void both_sides_any(real *d, const ECKI_FN(ecki_reflector) * h)
 {
     const int64_t n = h->length;
-    const double *const v = h->v;
-    double w[B] = { 0.0 }, dot = 0.0;
+    const real *const v = h->v;
+    real w[B] = { 0 }, dot = 0;
     for (int64_t j = 0; j < n; j++) {
-        const double *const column = d + j * S;
-        double sum = column[j] * v[j];
+        const real *const column = d + j * S;
+        real sum = column[j] * v[j];
         for (int64_t i = j + 1; i < n; i++) {
             w[i] += column[i] * v[j];
             sum += column[i] * v[i];
@@ -47,7 +68,7 @@ static void both_sides_any(double *d, const ecki_reflector *h)
     }
     for (int64_t i = 0; i < n; i++)
         dot += w[i] * v[i];
-    const double shift = -0.5 * h->tau * h->tau * dot;
+    const real shift = (real)-0.5 * h->tau * h->tau * dot;
     for (int64_t i = 0; i < n; i++)
         w[i] = h->tau * w[i] + shift * v[i];
     for (int64_t j = 0; j < n; j++)
@@ -56,21 +77,22 @@ static void both_sides_any(double *d, const ecki_reflector *h)
 }
 
 // What is left of the first column, and the reflector that annihilates it. y = M v.
-static void turn_first_column(double *m, const double *y, double tau, ecki_reflector *below)
+static void turn_first_column(real *m, const real *y, real tau, ECKI_FN(ecki_reflector) * below)
 {
-    double x[B];
+    real x[B];
     const int64_t rows = below->length;
     for (int64_t i = 0; i < rows; i++)
         x[i] = m[i] - tau * y[i];
     memset(m, 0, (size_t)rows * sizeof *m);
-    m[0] = ecki_make_reflector(below, x);
+    m[0] = ECKI_FN(ecki_make_reflector)(below, x);
 }
 
 // M (I - tau v v^T) = M - tau y v^T, then column by column (I - tau2 v2 v2^T).
-static void off_diagonal_any(double *m, const ecki_reflector *h, ecki_reflector *below)
+static void off_diagonal_any(real *m, const ECKI_FN(ecki_reflector) * h,
+                             ECKI_FN(ecki_reflector) * below)
 {
     const int64_t rows = below->length, cols = h->length;
-    double y[B] = { 0.0 }, along = 0.0;
+    real y[B] = { 0 }, along = 0;
     for (int64_t j = 0; j < cols; j++)
         for (int64_t i = 0; i < rows; i++)
             y[i] += m[j * S + i] * h->v[j];
@@ -78,43 +100,41 @@ static void off_diagonal_any(double *m, const ecki_reflector *h, ecki_reflector 
     for (int64_t i = 0; i < rows; i++)
         along += below->v[i] * y[i];
     for (int64_t j = 1; j < cols; j++) {
-        double *const column = m + j * S;
-        const double right = h->tau * h->v[j];
-        double dot = 0.0;
+        real *const column = m + j * S;
+        const real right = h->tau * h->v[j];
+        real dot = 0;
         for (int64_t i = 0; i < rows; i++)
             dot += below->v[i] * column[i];
-        const double left = below->tau * (dot - right * along);
+        const real left = below->tau * (dot - right * along);
         for (int64_t i = 0; i < rows; i++)
             column[i] -= right * y[i] + left * below->v[i];
     }
 }
 
-// Sum of the eight lanes, in pairs.
-ECKI_INLINE double lane_sum(const ecki_f64x8 *x)
+// Sum of the lanes, in pairs: those half the vector apart, then a quarter, and so on.
+ECKI_INLINE real lane_sum(const lanes *x)
 {
-    const ecki_i64x8 four = { 4, 5, 6, 7, 0, 1, 2, 3 }, two = { 2, 3, 0, 1, 6, 7, 4, 5 },
-                     one = { 1, 0, 3, 2, 5, 4, 7, 6 };
-    ecki_f64x8 sum = *x + __builtin_shuffle(*x, four);
-    sum += __builtin_shuffle(sum, two);
-    sum += __builtin_shuffle(sum, one);
+    const marks place = PLACES;
+    lanes sum = *x;
+    for (int apart = LANES / 2; apart > 0; apart /= 2)
+        sum += __builtin_shuffle(sum, place ^ apart);
     return sum[0];
 }
 
-// Lanes of a number on or below the diagonal of a block of eight.
-ECKI_INLINE void keep_from(ecki_f64x8 *x, int64_t lane)
+// Lanes from `lane` on; the others become 0.
+ECKI_INLINE void keep_from(lanes *x, int lane)
 {
-    const ecki_i64x8 place = { 0, 1, 2, 3, 4, 5, 6, 7 };
-    const ecki_i64x8 mask = place >= lane;
-    *x = (ecki_f64x8)((ecki_i64x8)*x & mask);
+    const marks place = PLACES;
+    const marks mask = place >= lane;
+    *x = (lanes)((marks)*x & mask);
 }
 
 // Blocks (part, part): numbers above the diagonal are unused room of the band, not to be read as numbers.
-ECKI_INLINE void multiply_corner(ecki_f64x8 *w, ecki_f64x8 *dots, const double *d,
-                                 const ecki_f64x8 *v, int64_t part)
+ECKI_INLINE void multiply_corner(lanes *w, lanes *dots, const real *d, const lanes *v, int64_t part)
 {
-    for (int64_t c = 0; c < LANES; c++) {
+    for (int c = 0; c < LANES; c++) {
         const int64_t j = part * LANES + c;
-        ecki_f64x8 column = *(const ecki_f64x8 *)(d + j * S + part * LANES);
+        lanes column = *(const lanes *)(d + j * S + part * LANES);
         keep_from(&column, c);
         w[part] += column * v[part][c];
         keep_from(&column, c + 1);
@@ -123,15 +143,14 @@ ECKI_INLINE void multiply_corner(ecki_f64x8 *w, ecki_f64x8 *dots, const double *
 }
 
 // w = D v, from the triangle: every block left of the diagonal counts twice.
-ECKI_INLINE void multiply_triangle(ecki_f64x8 *w, const double *d, const ecki_f64x8 *v)
+ECKI_INLINE void multiply_triangle(lanes *w, const real *d, const lanes *v)
 {
     for (int64_t part = 0; part < PARTS; part++) {
-        ecki_f64x8 dots[LANES];
+        lanes dots[LANES];
         multiply_corner(w, dots, d, v, part);
         for (int64_t below = part + 1; below < PARTS; below++)
-            for (int64_t c = 0; c < LANES; c++) {
-                const ecki_f64x8 column =
-                    *(const ecki_f64x8 *)(d + (part * LANES + c) * S + below * LANES);
+            for (int c = 0; c < LANES; c++) {
+                const lanes column = *(const lanes *)(d + (part * LANES + c) * S + below * LANES);
                 w[below] += column * v[part][c];
                 dots[c] += column * v[below];
             }
@@ -141,93 +160,98 @@ ECKI_INLINE void multiply_triangle(ecki_f64x8 *w, const double *d, const ecki_f6
 }
 
 // Numbers above the diagonal are written too: nobody reads that room.
-ECKI_INLINE void both_sides_whole(double *d, const ecki_reflector *h)
+ECKI_INLINE void both_sides_whole(real *d, const ECKI_FN(ecki_reflector) * h)
 {
-    const ecki_f64x8 *const v = (const ecki_f64x8 *)h->v;
-    ecki_f64x8 w[PARTS], dot;
+    const lanes *const v = (const lanes *)h->v;
+    lanes w[PARTS], dot;
     memset(w, 0, sizeof w);
     multiply_triangle(w, d, v);
     dot = w[0] * v[0];
     for (int64_t part = 1; part < PARTS; part++)
         dot += w[part] * v[part];
-    const double shift = -0.5 * h->tau * h->tau * lane_sum(&dot);
+    const real shift = (real)-0.5 * h->tau * h->tau * lane_sum(&dot);
     for (int64_t part = 0; part < PARTS; part++)
         w[part] = w[part] * h->tau + v[part] * shift;
     for (int64_t j = 0; j < B; j++) {
-        const double vj = h->v[j], wj = ((const double *)w)[j];
+        const real vj = h->v[j], wj = ((const real *)w)[j];
         for (int64_t part = j / LANES; part < PARTS; part++)
-            *(ecki_f64x8 *)(d + j * S + part * LANES) -= w[part] * vj + v[part] * wj;
+            *(lanes *)(d + j * S + part * LANES) -= w[part] * vj + v[part] * wj;
     }
 }
 
-ECKI_INLINE void off_diagonal_whole(double *m, const ecki_reflector *h, ecki_reflector *below)
+ECKI_INLINE void off_diagonal_whole(real *m, const ECKI_FN(ecki_reflector) * h,
+                                    ECKI_FN(ecki_reflector) * below)
 {
-    const ecki_f64x8 *const v2 = (const ecki_f64x8 *)below->v;
-    ecki_f64x8 y[PARTS], dot;
+    const lanes *const v2 = (const lanes *)below->v;
+    lanes y[PARTS], dot;
     memset(y, 0, sizeof y);
     for (int64_t j = 0; j < B; j++)
         for (int64_t part = 0; part < PARTS; part++)
-            y[part] += *(const ecki_f64x8 *)(m + j * S + part * LANES) * h->v[j];
-    turn_first_column(m, (const double *)y, h->tau, below);
+            y[part] += *(const lanes *)(m + j * S + part * LANES) * h->v[j];
+    turn_first_column(m, (const real *)y, h->tau, below);
     dot = v2[0] * y[0];
     for (int64_t part = 1; part < PARTS; part++)
         dot += v2[part] * y[part];
-    const double along = lane_sum(&dot);
+    const real along = lane_sum(&dot);
     for (int64_t j = 1; j < B; j++) {
-        ecki_f64x8 *const column = (ecki_f64x8 *)(m + j * S);
-        const double right = h->tau * h->v[j];
+        lanes *const column = (lanes *)(m + j * S);
+        const real right = h->tau * h->v[j];
         dot = v2[0] * column[0];
         for (int64_t part = 1; part < PARTS; part++)
             dot += v2[part] * column[part];
-        const double left = below->tau * (lane_sum(&dot) - right * along);
+        const real left = below->tau * (lane_sum(&dot) - right * along);
         for (int64_t part = 0; part < PARTS; part++)
             column[part] -= y[part] * right + v2[part] * left;
     }
 }
 
-static void both_sides_plain(double *d, const ecki_reflector *h)
+static void both_sides_plain(real *d, const ECKI_FN(ecki_reflector) * h)
 {
     h->length == B ? both_sides_whole(d, h) : both_sides_any(d, h);
 }
 
-static void off_diagonal_plain(double *m, const ecki_reflector *h, ecki_reflector *below)
+static void off_diagonal_plain(real *m, const ECKI_FN(ecki_reflector) * h,
+                               ECKI_FN(ecki_reflector) * below)
 {
     h->length == B && below->length == B ? off_diagonal_whole(m, h, below)
                                          : off_diagonal_any(m, h, below);
 }
 
 #if defined(__x86_64__)
-ECKI_TARGET_FUSED(ECKI_AVX2) static void both_sides_avx2(double *d, const ecki_reflector *h)
+ECKI_TARGET_FUSED(ECKI_AVX2) static void both_sides_avx2(real *d, const ECKI_FN(ecki_reflector) * h)
 {
     h->length == B ? both_sides_whole(d, h) : both_sides_any(d, h);
 }
 
 ECKI_TARGET_FUSED(ECKI_AVX2)
-static void off_diagonal_avx2(double *m, const ecki_reflector *h, ecki_reflector *below)
+static void off_diagonal_avx2(real *m, const ECKI_FN(ecki_reflector) * h,
+                              ECKI_FN(ecki_reflector) * below)
 {
     h->length == B && below->length == B ? off_diagonal_whole(m, h, below)
                                          : off_diagonal_any(m, h, below);
 }
 
-ECKI_TARGET_FUSED(ECKI_AVX512) static void both_sides_avx512(double *d, const ecki_reflector *h)
+ECKI_TARGET_FUSED(ECKI_AVX512)
+static void both_sides_avx512(real *d, const ECKI_FN(ecki_reflector) * h)
 {
     h->length == B ? both_sides_whole(d, h) : both_sides_any(d, h);
 }
 
 ECKI_TARGET_FUSED(ECKI_AVX512)
-static void off_diagonal_avx512(double *m, const ecki_reflector *h, ecki_reflector *below)
+static void off_diagonal_avx512(real *m, const ECKI_FN(ecki_reflector) * h,
+                                ECKI_FN(ecki_reflector) * below)
 {
     h->length == B && below->length == B ? off_diagonal_whole(m, h, below)
                                          : off_diagonal_any(m, h, below);
 }
 #endif
 
-ecki_chase_kernels ecki_chase_kernels_for(const ecki_cpu *cpu)
+ECKI_FN(ecki_chase_kernels) ECKI_FN(ecki_chase_kernels_for)(const ecki_cpu *cpu)
 {
 #if defined(__x86_64__)
-    if (cpu->avx512) return (ecki_chase_kernels){ both_sides_avx512, off_diagonal_avx512 };
-    if (cpu->avx2) return (ecki_chase_kernels){ both_sides_avx2, off_diagonal_avx2 };
+    if (cpu->avx512) return (ECKI_FN(ecki_chase_kernels)){ both_sides_avx512, off_diagonal_avx512 };
+    if (cpu->avx2) return (ECKI_FN(ecki_chase_kernels)){ both_sides_avx2, off_diagonal_avx2 };
 #endif
     (void)cpu;
-    return (ecki_chase_kernels){ both_sides_plain, off_diagonal_plain };
+    return (ECKI_FN(ecki_chase_kernels)){ both_sides_plain, off_diagonal_plain };
 }

@@ -11,27 +11,27 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "linalg/gemm.h"
+#include "linalg/real.h"
 #include "linalg/two_stage.h"
 
-enum { B = ECKI_BAND, TILE = 256, APPLY_ROWS = 64, PAD = 8 };
+enum { B = ECKI_BAND, S = ECKI_BAND_STRIDE, TILE = 256, APPLY_ROWS = 64, PAD = 8 };
 
 // One reduction on its way; rows of u, z and y are those of A from `first` on.
 typedef struct band_job {
-    double *a;
+    real *a;
     int64_t n, first;
-    double *
+    real *
         column; // [m,b] column-major, columns a few numbers apart lest all meet in one set of the cache
-    double *u; // [m,2b]: V and W
-    double *z; // [m,2b]: W and V
-    double *y; // [m,b]
-    double *partial; // [tiles,b,b]: V^T Y of each tile of rows
-    double *t; // [b,b]
-    double *half; // [b,b]: 1/2 T^T V^T Y
-    double tau[B];
+    real *u; // [m,2b]: V and W
+    real *z; // [m,2b]: W and V
+    real *y; // [m,b]
+    real *partial; // [tiles,b,b]: V^T Y of each tile of rows
+    real *t; // [b,b]
+    real *half; // [b,b]: 1/2 T^T V^T Y
+    real tau[B];
 } band_job;
 
-static double *at(const band_job *job, int64_t row, int64_t col)
+static real *at(const band_job *job, int64_t row, int64_t col)
 {
     return job->a + row * job->n + col;
 }
@@ -54,7 +54,7 @@ static int64_t tile_count(const band_job *job)
 }
 
 // The triangle above the diagonal, in the tiles on it.
-static void mirror_diagonal(double *a, int64_t n)
+static void mirror_diagonal(real *a, int64_t n)
 {
     for (int64_t first = 0; first < n; first += TILE) {
         const int64_t end = ecki_min(first + TILE, n);
@@ -65,15 +65,15 @@ static void mirror_diagonal(double *a, int64_t n)
 }
 
 // The block on the diagonal above `first`, final by now.
-static void keep_diagonal(double *band, const band_job *job, int64_t start)
+static void keep_diagonal(real *band, const band_job *job, int64_t start)
 {
     for (int64_t j = start; j < ecki_min(job->first, job->n); j++)
         for (int64_t i = j; i < ecki_min(job->first, job->n); i++)
-            band[j * ECKI_BAND_STRIDE + i] = job->a[i * job->n + j];
+            band[j * S + i] = job->a[i * job->n + j];
 }
 
 // P = Q R: R goes to the band, V to u and in the place of P.
-static eck_status factor_panel(double *band, band_job *job, eck_error *err)
+static eck_status factor_panel(real *band, band_job *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t m = job->n - job->first, start = job->first - B, count = ecki_min(m, B);
@@ -82,12 +82,12 @@ static eck_status factor_panel(double *band, band_job *job, eck_error *err)
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < B; j++)
             job->column[j * ld + i] = *at(job, job->first + i, start + j);
-    ECK_TRY(ecki_dgeqrf(job->column, m, B, ld, job->tau, err));
+    ECK_TRY(ECKI_FN(ecki_geqrf)(job->column, m, B, ld, job->tau, err));
     for (int64_t j = 0; j < B; j++)
         for (int64_t i = 0; i <= ecki_min(j, m - 1); i++)
-            band[(start + j) * ECKI_BAND_STRIDE + job->first + i] = job->column[j * ld + i];
+            band[(start + j) * S + job->first + i] = job->column[j * ld + i];
     for (int64_t i = 0; i < m; i++) {
-        double *const row = job->u + i * 2 * B;
+        real *const row = job->u + i * 2 * B;
         for (int64_t j = 0; j < B; j++)
             row[j] = i > j && j < count ? job->column[j * ld + i] : i == j ? 1.0 : 0.0;
         memcpy(at(job, job->first + i, start), row, B * sizeof *row);
@@ -96,23 +96,13 @@ done:
     return status;
 }
 
-static ecki_matrix block(const double *data, int64_t rows, int64_t cols, int64_t ld)
-{
-    return (ecki_matrix){ data, rows, cols, ld, false };
-}
-
-static eck_panel place(double *data, int64_t rows, int64_t cols, int64_t ld)
-{
-    return (eck_panel){ data, ECK_DTYPE_F64, rows, cols, ld };
-}
-
 // T of the panel.
 static eck_status find_triangle(band_job *job, eck_error *err)
 {
-    const ecki_matrix v = block(job->u, job->n - job->first, B, 2 * B);
+    const ecki_factor v = ecki_block(job->u, job->n - job->first, B, 2 * B);
     const eck_status status =
-        ecki_gemm(1.0, ecki_transposed(v), v, 0.0, place(job->half, B, B, B), err);
-    if (status == ECK_OK) ecki_reflector_triangle(job->t, job->half, job->tau, B);
+        ecki_multiply(1.0, ecki_turned(v), v, 0.0, ecki_place(job->half, B, B, B), err);
+    if (status == ECK_OK) ECKI_FN(ecki_reflector_triangle)(job->t, job->half, job->tau, B);
     return status;
 }
 
@@ -123,20 +113,21 @@ static eck_status multiply_task(void *self, int64_t index, eck_error *err)
     eck_status status = ECK_OK;
     const int64_t tile = job->first / TILE + index, n = job->n;
     const int64_t begin = tile_begin(job, tile), end = tile_end(job, tile), rows = end - begin;
-    double *const v = job->u + (begin - job->first) * 2 * B;
-    double *const y = job->y + (begin - job->first) * B;
-    const eck_panel x = place(job->z + (begin - job->first) * 2 * B, rows, B, 2 * B);
-    ECK_TRY(ecki_gemm(1.0, block(at(job, begin, job->first), rows, end - job->first, n),
-                      block(job->u, end - job->first, B, 2 * B), 0.0, x, err));
-    const ecki_matrix below = block(at(job, end, begin), n - end, rows, n);
+    real *const v = job->u + (begin - job->first) * 2 * B;
+    real *const y = job->y + (begin - job->first) * B;
+    const eck_panel x = ecki_place(job->z + (begin - job->first) * 2 * B, rows, B, 2 * B);
+    ECK_TRY(ecki_multiply(1.0, ecki_block(at(job, begin, job->first), rows, end - job->first, n),
+                          ecki_block(job->u, end - job->first, B, 2 * B), 0.0, x, err));
+    const ecki_factor below = ecki_block(at(job, end, begin), n - end, rows, n);
     if (end < n)
-        ECK_TRY(ecki_gemm(1.0, ecki_transposed(below),
-                          block(job->u + (end - job->first) * 2 * B, n - end, B, 2 * B), 1.0, x,
-                          err));
-    ECK_TRY(ecki_gemm(1.0, ecki_matrix_panel(x), block(job->t, B, B, B), 0.0, place(y, rows, B, B),
-                      err));
-    ECK_TRY(ecki_gemm(1.0, ecki_transposed(block(v, rows, B, 2 * B)), block(y, rows, B, B), 0.0,
-                      place(job->partial + index * B * B, B, B, B), err));
+        ECK_TRY(ecki_multiply(1.0, ecki_turned(below),
+                              ecki_block(job->u + (end - job->first) * 2 * B, n - end, B, 2 * B),
+                              1.0, x, err));
+    ECK_TRY(ecki_multiply(1.0, ecki_whole(x), ecki_block(job->t, B, B, B), 0.0,
+                          ecki_place(y, rows, B, B), err));
+    ECK_TRY(ecki_multiply(1.0, ecki_turned(ecki_block(v, rows, B, 2 * B)),
+                          ecki_block(y, rows, B, B), 0.0,
+                          ecki_place(job->partial + index * B * B, B, B, B), err));
 done:
     return status;
 }
@@ -144,12 +135,12 @@ done:
 // half = 1/2 T^T sum of V^T Y over the tiles in their order.
 static eck_status add_partials(band_job *job, eck_error *err)
 {
-    double *const sum = job->partial;
+    real *const sum = job->partial;
     for (int64_t tile = 1; tile < tile_count(job); tile++)
         for (int64_t i = 0; i < B * B; i++)
             sum[i] += job->partial[tile * B * B + i];
-    return ecki_gemm(0.5, ecki_transposed(block(job->t, B, B, B)), block(sum, B, B, B), 0.0,
-                     place(job->half, B, B, B), err);
+    return ecki_multiply(0.5, ecki_turned(ecki_block(job->t, B, B, B)), ecki_block(sum, B, B, B),
+                         0.0, ecki_place(job->half, B, B, B), err);
 }
 
 // Rows of a tile: W = Y - V half; u = [V W], z = [W V].
@@ -160,11 +151,11 @@ static eck_status combine_task(void *self, int64_t index, eck_error *err)
     const int64_t tile = job->first / TILE + index;
     const int64_t begin = tile_begin(job, tile) - job->first,
                   end = tile_end(job, tile) - job->first;
-    ECK_TRY(ecki_gemm(-1.0, block(job->u + begin * 2 * B, end - begin, B, 2 * B),
-                      block(job->half, B, B, B), 1.0, place(job->y + begin * B, end - begin, B, B),
-                      err));
+    ECK_TRY(ecki_multiply(-1.0, ecki_block(job->u + begin * 2 * B, end - begin, B, 2 * B),
+                          ecki_block(job->half, B, B, B), 1.0,
+                          ecki_place(job->y + begin * B, end - begin, B, B), err));
     for (int64_t i = begin; i < end; i++) {
-        double *const u = job->u + i * 2 * B, *const z = job->z + i * 2 * B;
+        real *const u = job->u + i * 2 * B, *const z = job->z + i * 2 * B;
         memcpy(u + B, job->y + i * B, B * sizeof *u);
         memcpy(z, job->y + i * B, B * sizeof *z);
         memcpy(z + B, u, B * sizeof *z);
@@ -184,14 +175,14 @@ static eck_status update_task(void *self, int64_t index, eck_error *err)
     col += job->first / TILE;
     const int64_t i = tile_begin(job, row), rows = tile_end(job, row) - i;
     const int64_t j = tile_begin(job, col), cols = tile_end(job, col) - j;
-    const ecki_matrix u = block(job->u + (i - job->first) * 2 * B, rows, 2 * B, 2 * B);
-    const ecki_matrix z = block(job->z + (j - job->first) * 2 * B, cols, 2 * B, 2 * B);
-    return ecki_gemm(-1.0, u, ecki_transposed(z), 1.0, place(at(job, i, j), rows, cols, job->n),
-                     err);
+    const ecki_factor u = ecki_block(job->u + (i - job->first) * 2 * B, rows, 2 * B, 2 * B);
+    const ecki_factor z = ecki_block(job->z + (j - job->first) * 2 * B, cols, 2 * B, 2 * B);
+    return ecki_multiply(-1.0, u, ecki_turned(z), 1.0,
+                         ecki_place(at(job, i, j), rows, cols, job->n), err);
 }
 
 // Everything below and right of one panel.
-static eck_status reduce_panel(double *band, band_job *job, int32_t threads, eck_error *err)
+static eck_status reduce_panel(real *band, band_job *job, int32_t threads, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t tiles = tile_count(job);
@@ -216,7 +207,7 @@ static void band_job_clear(band_job *job)
     ecki_free(job->column);
 }
 
-static eck_status band_job_init(band_job *job, double *a, int64_t n, eck_error *err)
+static eck_status band_job_init(band_job *job, real *a, int64_t n, eck_error *err)
 {
     eck_status status = ECK_OK;
     memset(job, 0, sizeof *job);
@@ -233,8 +224,8 @@ done:
     return status;
 }
 
-eck_status ecki_band_reduce(double *band, double *a, int64_t n, double *panel_t,
-                            const eck_context *context, eck_error *err)
+eck_status ECKI_FN(ecki_band_reduce)(real *band, real *a, int64_t n, real *panel_t,
+                                     const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     band_job job;
@@ -256,9 +247,9 @@ done:
 }
 
 // A panel's place in front ends above the rows that any later panel lies in.
-void ecki_band_pack(double *a, int64_t n)
+void ECKI_FN(ecki_band_pack)(real *a, int64_t n)
 {
-    double *to = a;
+    real *to = a;
     for (int64_t first = B; first < n; first += B)
         for (int64_t i = first; i < n; i++) {
             memmove(to, a + i * n + first - B, B * sizeof *to);
@@ -268,10 +259,10 @@ void ecki_band_pack(double *a, int64_t n)
 
 // What the tasks that apply Q1 share.
 typedef struct apply_job {
-    double *z;
+    real *z;
     int64_t k, n;
-    const double *store;
-    double *work; // [rows of z, 2b]
+    const real *store;
+    real *work; // [rows of z, 2b]
 } apply_job;
 
 // Some rows of z: Z -= ((Z V) T^T) V^T, panels from the last.
@@ -281,25 +272,27 @@ static eck_status apply_task(void *self, int64_t index, eck_error *err)
     eck_status status = ECK_OK;
     const int64_t n = job->n, row = index * APPLY_ROWS, rows = ecki_min(APPLY_ROWS, job->k - row);
     const ecki_two_stage_layout layout = ecki_two_stage_layout_of(n);
-    double *const work = job->work + row * 2 * B;
-    const eck_panel left = place(work, rows, B, B), right = place(work + rows * B, rows, B, B);
-    const double *v = job->store + layout.panel_t; // the end of the panels
+    real *const work = job->work + row * 2 * B;
+    const eck_panel left = ecki_place(work, rows, B, B),
+                    right = ecki_place(work + rows * B, rows, B, B);
+    const real *v = job->store + layout.panel_t; // the end of the panels
     for (int64_t panel = (n - 1) / B - 1; panel >= 0; panel--) {
         const int64_t first = (panel + 1) * B, m = n - first;
-        double *const z = job->z + row * n + first;
+        real *const z = job->z + row * n + first;
         v -= m * B;
-        const ecki_matrix t = block(job->store + layout.panel_t + panel * B * B, B, B, B);
-        ECK_TRY(ecki_gemm(1.0, block(z, rows, m, n), block(v, m, B, B), 0.0, left, err));
-        ECK_TRY(ecki_gemm(1.0, ecki_matrix_panel(left), ecki_transposed(t), 0.0, right, err));
-        ECK_TRY(ecki_gemm(-1.0, ecki_matrix_panel(right), ecki_transposed(block(v, m, B, B)), 1.0,
-                          place(z, rows, m, n), err));
+        const ecki_factor t = ecki_block(job->store + layout.panel_t + panel * B * B, B, B, B);
+        ECK_TRY(
+            ecki_multiply(1.0, ecki_block(z, rows, m, n), ecki_block(v, m, B, B), 0.0, left, err));
+        ECK_TRY(ecki_multiply(1.0, ecki_whole(left), ecki_turned(t), 0.0, right, err));
+        ECK_TRY(ecki_multiply(-1.0, ecki_whole(right), ecki_turned(ecki_block(v, m, B, B)), 1.0,
+                              ecki_place(z, rows, m, n), err));
     }
 done:
     return status;
 }
 
-eck_status ecki_band_apply(double *z, int64_t k, const double *store, int64_t n,
-                           const eck_context *context, eck_error *err)
+eck_status ECKI_FN(ecki_band_apply)(real *z, int64_t k, const real *store, int64_t n,
+                                    const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     apply_job job = { z, k, n, store, NULL };

@@ -10,24 +10,24 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "linalg/chase_kernel.h"
-#include "linalg/gemm.h"
+#include "linalg/real.h"
 #include "linalg/two_stage.h"
 
 enum { B = ECKI_BAND, S = ECKI_BAND_STRIDE, GROUP = 8, THREADS_MIN = 4 };
 
 typedef struct chase_job {
-    double *band;
+    real *band;
     int64_t n, blocks;
-    double *v, *tau; // NULL: reflectors are not kept
-    ecki_chase_kernels kernels;
+    real *v, *tau; // NULL: reflectors are not kept
+    ECKI_FN(ecki_chase_kernels) kernels;
     atomic_llong *done; // waves every group has done
 } chase_job;
 
 // A sweep between its blocks: the reflector the next one begins with.
 typedef struct sweep {
-    double numbers[2][B];
+    real numbers[2][B];
     int64_t length;
-    double tau;
+    real tau;
 } sweep;
 
 // Blocks of sweep s: its rows s+1 .. n-1 in portions of B; none when there is nothing to annihilate.
@@ -43,7 +43,7 @@ static int64_t sweep_start(int64_t n, int64_t s)
 }
 
 // Keeps the reflector of block `index` of sweep s.
-static void keep(const chase_job *job, int64_t s, int64_t index, const ecki_reflector *h)
+static void keep(const chase_job *job, int64_t s, int64_t index, const ECKI_FN(ecki_reflector) * h)
 {
     if (!job->v) return;
     memcpy(job->v + sweep_start(job->n, s) + index * B, h->v, (size_t)h->length * sizeof *h->v);
@@ -54,14 +54,15 @@ static void keep(const chase_job *job, int64_t s, int64_t index, const ecki_refl
 static void run_block(const chase_job *job, sweep *state, int64_t s, int64_t index)
 {
     const int64_t row = s + 1 + index * B, rows = ecki_min(B, job->n - row);
-    ecki_reflector h = { state->numbers[index % 2], rows, 0.0 };
+    ECKI_FN(ecki_reflector) h = { state->numbers[index % 2], rows, 0.0 };
     if (index == 0) {
-        double *const column = job->band + s * S + row;
-        const double first = ecki_make_reflector(&h, column);
+        real *const column = job->band + s * S + row;
+        const real first = ECKI_FN(ecki_make_reflector)(&h, column);
         memset(column, 0, (size_t)rows * sizeof *column);
         column[0] = first;
     } else {
-        const ecki_reflector above = { state->numbers[1 - index % 2], state->length, state->tau };
+        const ECKI_FN(ecki_reflector)
+            above = { state->numbers[1 - index % 2], state->length, state->tau };
         job->kernels.off_diagonal(job->band + (row - B) * S + row, &above, &h);
     }
     job->kernels.both_sides(job->band + row * S + row, &h);
@@ -99,12 +100,13 @@ static eck_status group_task(void *self, int64_t group, eck_error *err)
     return ECK_OK;
 }
 
-eck_status ecki_chase(double *band, int64_t n, double *v, double *tau, const eck_context *context,
-                      eck_error *err)
+eck_status ECKI_FN(ecki_chase)(real *band, int64_t n, real *v, real *tau,
+                               const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     const ecki_cpu cpu = ecki_cpu_features();
-    chase_job job = { band, n, ecki_chase_blocks(n), v, tau, ecki_chase_kernels_for(&cpu), NULL };
+    chase_job job = { band, n, ecki_chase_blocks(n), v, tau, ECKI_FN(ecki_chase_kernels_for)(&cpu),
+                      NULL };
     const int64_t groups = n > 2 ? (n - 2 + GROUP - 1) / GROUP : 0;
     ECK_ALLOC(job.done, groups);
     for (int64_t i = 0; i < groups; i++)

@@ -1,0 +1,3 @@
+// band_tmpl.c for F32.
+#define ECK_REAL 32
+#include "linalg/band_tmpl.c"
