@@ -1,6 +1,6 @@
 /**
- * The type of numbers a template is built for: a file that includes one defines ECK_REAL first, 32 or 64 (the default). ECKI_FN(name)
- * is name_f32 or name_f64.
+ * The type of numbers a template is built for: a file that includes one defines ECK_REAL first, 32 or 64 (the default).
+ * ECKI_FN(name) is name_f32 or name_f64.
  */
 #ifndef ECKI_REAL_H
 #define ECKI_REAL_H

@@ -1,6 +1,7 @@
-// The two stages, in F64 and F32 (two_stage.c; band_f64.c, chase_f64.c, chase_apply_f64.c, two_stage_f64.c and band_f32.c,
-// chase_f32.c, chase_apply_f32.c, two_stage_f32.c): the law is A = Q T Q^T with Q orthogonal, for sizes around the borders of bands, tiles and groups, and for matrices that have
-// little or nothing to reduce; the bits are those of any number of threads.
+// The two stages (two_stage.c, and of band_tmpl.c, chase_tmpl.c, chase_apply_tmpl.c and two_stage_tmpl.c the builds
+// band_f64.c, chase_f64.c, chase_apply_f64.c, two_stage_f64.c, band_f32.c, chase_f32.c, chase_apply_f32.c and
+// two_stage_f32.c): the law is A = Q T Q^T with Q orthogonal, for sizes around the borders of bands, tiles and groups, and
+// for matrices that have little or nothing to reduce; the bits are those of any number of threads.
 #include "support.h"
 
 #include <math.h>
