@@ -5,6 +5,7 @@
 #include "eckart/adapter.h"
 #include "eckart/als.h"
 #include "eckart/array.h"
+#include "eckart/batch.h"
 #include "eckart/context.h"
 #include "eckart/decompose.h"
 #include "eckart/export.h"

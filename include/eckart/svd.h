@@ -26,13 +26,13 @@ typedef enum eck_engine {
     ECK_ENGINE_EXACT = 1,
     ECK_ENGINE_DEFLATED = 2, /**< refused: no lane answers to it yet */
     ECK_ENGINE_KRYLOV = 3, /**< refused: no lane answers to it yet */
-    ECK_ENGINE_JACOBI = 4, /**< refused: no lane answers to it yet */
+    ECK_ENGINE_JACOBI = 4, /**< eck_svd_batch_compute() only */
     ECK_ENGINE_GOLUB_KAHAN = 5,
     ECK_ENGINE_ALS = 8, /**< eck_als_compute() only */
     ECK_ENGINE_GRADIENT = 9 /**< eck_als_compute() only */
 } eck_engine;
 
-/** Name used by option, plan, JSON and report ("exact", "golub-kahan", "als", "gradient"); static. */
+/** Name used by option, plan, JSON and report ("exact", "jacobi", "golub-kahan", "als", "gradient"); static. */
 ECK_API const char *eck_engine_name(eck_engine engine);
 
 typedef enum eck_rule {

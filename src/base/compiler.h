@@ -10,6 +10,8 @@
 #define ECKI_TARGET(features) __attribute__((target(features)))
 /** A body that is built once for every processor it is called from. */
 #define ECKI_INLINE static inline __attribute__((always_inline))
+/** typedef float name ECKI_VECTOR(64): sixteen numbers that are worked on together. */
+#define ECKI_VECTOR(bytes) __attribute__((vector_size(bytes)))
 #else
 #error "eckart needs GCC or Clang"
 #endif
@@ -37,5 +39,23 @@ typedef float ecki_f32x16 __attribute__((vector_size(64), aligned(4), may_alias)
 typedef int ecki_i32x16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef double ecki_f64x8 __attribute__((vector_size(64), aligned(8), may_alias));
 typedef long long ecki_i64x8 __attribute__((vector_size(64), aligned(8), may_alias));
+
+/** All functions of a file as by ECKI_TARGET(); BEGIN stands before every other include. */
+#define ECKI_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define ECKI_TARGET_BEGIN(features) \
+    ECKI_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define ECKI_TARGET_END _Pragma("clang attribute pop")
+#else
+#define ECKI_TARGET_BEGIN(features) _Pragma("GCC push_options") ECKI_PRAGMA(GCC target(features))
+#define ECKI_TARGET_END _Pragma("GCC pop_options")
+#endif
+
+/** The numbers of two vectors at these places, counted through both; index is a vector of integers as wide. */
+#if defined(__clang__)
+#define ECKI_SHUFFLE(index, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define ECKI_SHUFFLE(index, a, b, ...) __builtin_shuffle(a, b, (index){ __VA_ARGS__ })
+#endif
 
 #endif

@@ -20,10 +20,11 @@ const char *eck_engine_name(eck_engine engine)
         return "auto";
     case ECK_ENGINE_EXACT:
         return "exact";
-    case ECK_ENGINE_DEFLATED: // no lane answers to these three yet
+    case ECK_ENGINE_DEFLATED: // no lane answers to these two yet
     case ECK_ENGINE_KRYLOV:
-    case ECK_ENGINE_JACOBI:
         break;
+    case ECK_ENGINE_JACOBI:
+        return "jacobi";
     case ECK_ENGINE_GOLUB_KAHAN:
         return "golub-kahan";
     case ECK_ENGINE_ALS:

@@ -31,6 +31,7 @@ PUBLIC = {
     "stage": "tensor",
     "operator": "linalg",
     "svd": "linalg",
+    "batch": "linalg",
     "decompose": "decompose",
     "factored": "decompose",
     "als": "decompose",

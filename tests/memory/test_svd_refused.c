@@ -297,12 +297,35 @@ static void sparse_matrices(void **state)
     fail_every_allocation("eck_operator_sparse", sparse_scenario, NULL);
 }
 
+// [1,rows,cols] by lanes or by the exact lane.
+static eck_status batch_scenario(void *self, eck_error *err)
+{
+    const int64_t *const shape = self;
+    eck_svd_batch_options options = ECK_SVD_BATCH_OPTIONS_INIT;
+    eck_svd_batch *batch = UNTOUCHED;
+    options.errors = true;
+    const eck_status status = eck_svd_batch_compute(
+        &batch, eck_view_of(singles, ECK_DTYPE_F32, 3, shape), &options, &one_thread, err);
+    assert_untouched(status, batch);
+    eck_svd_batch_free(batch);
+    return status;
+}
+
+static void batches(void **state)
+{
+    (void)state;
+    int64_t lanes[3] = { 9, 5, 8 }, exact[3] = { 1, 34, 36 };
+    fail_every_allocation("eck_svd_batch_compute, lanes", batch_scenario, lanes);
+    fail_every_allocation("eck_svd_batch_compute, exact", batch_scenario, exact);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decompositions), cmocka_unit_test(subspaces),
         cmocka_unit_test(eigenvalues),    cmocka_unit_test(spectra),
         cmocka_unit_test(operations),     cmocka_unit_test(sparse_matrices),
+        cmocka_unit_test(batches),
     };
     return cmocka_run_group_tests(tests, make_matrices, NULL);
 }
