@@ -1,6 +1,6 @@
 """eckart: low-rank compression of neural networks.
 
-`svd`, `svdvals`, `eigh` and `TruncatedSVD` take matrices apart; `plan`, `compress`, `verify` and `restore` do whole
+`svd`, `svdvals`, `eigh`, `svd_batch` and `TruncatedSVD` take matrices apart; `plan`, `compress`, `verify` and `restore` do whole
 models, `lora` adapters. They call libeckart, which is loaded when first needed. `eckart.torch` loads factored models
 into PyTorch modules, `eckart.transformers` whole directories. Importing `eckart` needs neither torch nor scikit-learn nor
 libeckart.
@@ -35,6 +35,7 @@ from .manifest import PRODUCER_VERSION, Manifest, Module, Stage
 
 if TYPE_CHECKING:
     from . import lora
+    from .batches import SVDBatch, svd_batch
     from .compression import Choice, Outcome, Plan, Verdict, compress, plan, restore, verify
     from .linalg import SVD, Certificate, Eigen, eigh, svd, svdvals
     from .sklearn import TruncatedSVD
@@ -43,6 +44,7 @@ __version__ = PRODUCER_VERSION
 
 # What is found in a module that is imported at first use.
 _LAZY = {
+    "batches": ("SVDBatch", "svd_batch"),
     "linalg": ("SVD", "Certificate", "Eigen", "eigh", "svd", "svdvals"),
     "compression": ("Choice", "Outcome", "Plan", "Verdict", "compress", "plan", "restore", "verify"),
     "sklearn": ("TruncatedSVD",),
@@ -66,6 +68,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "SVD",
+    "SVDBatch",
     "BudgetError",
     "CancelledError",
     "Certificate",
@@ -102,6 +105,7 @@ __all__ = [
     "plan",
     "restore",
     "svd",
+    "svd_batch",
     "svdvals",
     "verify",
 ]

@@ -6,6 +6,7 @@ A view borrows: what `Borrowed.holder` refers to must live as long as it is used
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +42,9 @@ class Borrowed:
 
     @property
     def work(self) -> float:
-        """Multiplications of one Gram matrix: decides whether a call is worth a thread."""
-        rows, cols = self.view.shape[0], self.view.shape[1]
-        return float(rows) * float(cols) * float(min(rows, cols))
+        """Multiplications of all Gram matrices: decides whether a call is worth a thread."""
+        *batch, rows, cols = self.view.shape[: self.view.ndim]
+        return float(rows) * float(cols) * float(min(rows, cols)) * math.prod(map(float, batch))
 
 
 def storage_type(dtype: Any) -> int:
@@ -59,31 +60,34 @@ def storage_type(dtype: Any) -> int:
     return int(found)
 
 
-def borrow(matrix: Any) -> Borrowed:
-    """A view of a matrix: NumPy arrays of any layout and torch CPU tensors as they lie in memory, integers and what
-    NumPy makes an array of as a copy."""
+def borrow(matrix: Any, most: int = 2) -> Borrowed:
+    """A view of a matrix, or of a batch of up to `most` dimensions: NumPy arrays of any layout and torch CPU tensors as
+    they lie in memory, integers and what NumPy makes an array of as a copy."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(matrix, torch.Tensor):
-        return _borrow_tensor(matrix, torch)
+        return _borrow_tensor(matrix, torch, most)
     if type(matrix).__module__.split(".")[:2] == ["scipy", "sparse"]:
         raise InputTypeError(
             "a SciPy sparse matrix cannot be factored yet (sparse operators are planned): give its dense form, "
             "matrix.toarray()"
         )
-    return _borrow_array(matrix)
+    return _borrow_array(matrix, most)
 
 
-def _check_shape(shape: tuple[int, ...]) -> None:
-    if len(shape) != 2:
-        raise ShapeError(f"a matrix has 2 dimensions, found {len(shape)}: shape {tuple(shape)}")
-    if 0 in shape:
-        raise ShapeError(f"the matrix is empty: shape {tuple(shape)}")
+def _check_shape(shape: tuple[int, ...], most: int) -> None:
+    if len(shape) < 2 or len(shape) > most:
+        if most > 2:
+            raise ShapeError(f"a batch of matrices has 2 to {most} dimensions, found {len(shape)}: shape {shape}")
+        hint = "; eckart.svd_batch takes batches" if len(shape) > 2 else ""
+        raise ShapeError(f"a matrix has 2 dimensions, found {len(shape)}: shape {shape}{hint}")
+    if 0 in shape[-2:]:
+        raise ShapeError(f"the matrix is empty: shape {shape}")
 
 
 def _make_view(address: int, dtype: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> eck_view:
-    view = eck_view(address, dtype, 2)
-    view.shape[:2] = shape
-    view.stride[:2] = strides
+    view = eck_view(address, dtype, len(shape))
+    view.shape[: len(shape)] = shape
+    view.stride[: len(shape)] = strides
     return view
 
 
@@ -101,9 +105,9 @@ def _as_array(matrix: Any) -> np.ndarray[Any, Any]:
     return array
 
 
-def _borrow_array(matrix: Any) -> Borrowed:
+def _borrow_array(matrix: Any, most: int) -> Borrowed:
     array = _as_array(matrix)
-    _check_shape(array.shape)
+    _check_shape(array.shape, most)
     size = array.itemsize
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
@@ -114,13 +118,13 @@ def _borrow_array(matrix: Any) -> Borrowed:
     return Borrowed(view, array, torch=False)
 
 
-def _borrow_tensor(tensor: Any, torch: Any) -> Borrowed:
+def _borrow_tensor(tensor: Any, torch: Any, most: int) -> Borrowed:
     if tensor.layout is not torch.strided or tensor.is_quantized:
         layout = "quantized" if tensor.is_quantized else str(tensor.layout).removeprefix("torch.")
         raise InputTypeError(f"a {layout} tensor cannot be factored yet: give its dense form")
     if tensor.device.type != "cpu":
         raise InputTypeError(f"a tensor on '{tensor.device}' cannot be factored: give tensor.cpu()")
-    _check_shape(tuple(tensor.shape))
+    _check_shape(tuple(tensor.shape), most)
     tensor = tensor.detach().resolve_neg()
     if not tensor.dtype.is_floating_point and not tensor.dtype.is_complex:
         tensor = tensor.to(torch.float64)
