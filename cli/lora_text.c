@@ -144,8 +144,8 @@ static void add_change(table *rows, const eck_adapter_change *change, bool extra
         return;
     }
     figure ranks;
-    snprintf(ranks.text, sizeof ranks.text, "%lld / %lld / %lld", (long long)change->rank50,
-             (long long)change->rank80, (long long)change->rank90);
+    snprintf(ranks.text, sizeof ranks.text, "%s / %s / %s", rank_figure(change->rank50).text,
+             rank_figure(change->rank80).text, rank_figure(change->rank90).text);
     table_add(rows, (const char *const[]){ change->name, rank.text, norm.text,
                                            figure_energy(change->energy).text,
                                            figure_energy(change->energy_clean).text, ranks.text });

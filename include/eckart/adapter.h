@@ -124,7 +124,8 @@ typedef struct eck_adapter_change {
     double energy; /**< extract: of the whole change, 1 - error^2 */
     double energy_clean; /**< extract: of the change less its rounding noise */
     double noise; /**< extract: norm of the rounding noise expected of the storage types */
-    int64_t rank50, rank80, rank90; /**< extract: ranks for that part of the clean energy */
+    int64_t rank50, rank80, rank90; /**< extract: ranks for that part of the clean energy; -1:
+                                       more than were computed */
 } eck_adapter_change;
 
 /** Zero it before use. Owned by the caller, eck_adapter_outcome_clear(). */

@@ -81,6 +81,7 @@ void ecki_carried_clear(ecki_carried *carried)
         ecki_free(carried->left_out[i]);
     ecki_free(carried->files);
     ecki_free(carried->left_out);
+    ecki_free(carried->config);
     memset(carried, 0, sizeof *carried);
 }
 

@@ -16,6 +16,7 @@ typedef struct ecki_carried {
     int64_t file_count;
     char **left_out;
     int64_t left_out_count; /**< folders with a final '/' */
+    char *config; /**< text that takes the place of config.json, or NULL; owned */
 } ecki_carried;
 
 eck_status ecki_carried_find(ecki_carried *out, const char *directory, eck_error *err);

@@ -105,6 +105,19 @@ done:
     return status;
 }
 
+eck_status ecki_adapter_config_parse(eck_adapter *adapter, const char *text, int64_t length,
+                                     const char *path, eck_error *err)
+{
+    eck_status status = ECK_OK;
+
+    ECK_TRY(ecki_json_parse(&adapter->config, text, length, &ecki_json_config, path, err));
+    ECK_REQUIRE(json_is_object(adapter->config), ECK_E_FORMAT, 0,
+                "cannot read '%s': it is no JSON object", path);
+    ECK_TRY(config_check(adapter, err));
+done:
+    return status;
+}
+
 eck_status ecki_adapter_config_read(eck_adapter *adapter, const char *directory, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -113,10 +126,7 @@ eck_status ecki_adapter_config_read(eck_adapter *adapter, const char *directory,
 
     ECK_HAVE(path);
     ECK_TRY(ecki_read_file(&text, &length, path, ecki_json_config.bytes, err));
-    ECK_TRY(ecki_json_parse(&adapter->config, text, length, &ecki_json_config, path, err));
-    ECK_REQUIRE(json_is_object(adapter->config), ECK_E_FORMAT, 0,
-                "cannot read '%s': it is no JSON object", path);
-    ECK_TRY(config_check(adapter, err));
+    ECK_TRY(ecki_adapter_config_parse(adapter, text, length, path, err));
 done:
     ecki_free(text);
     ecki_free(path);

@@ -53,14 +53,23 @@ static const char *resolve(const converting *job, const char *stem, const char *
     return found;
 }
 
-/** The path with dots of a source module, without component; NULL: does not resolve. */
-static const char *path_of(const converting *job, const char *name)
+/** The path with dots of a source module, without component, owned; NULL with ECK_OK: does not resolve. */
+static eck_status path_of(char **out, const converting *job, const ecki_adapter_module *m,
+                          eck_error *err)
 {
-    const char *stem = ecki_module_stem(name);
+    eck_status status = ECK_OK;
+    char *path = ecki_adapter_path(job->adapter, m);
 
-    if (job->adapter->layout == ECK_ADAPTER_PEFT) return name;
-    if (job->adapter->layout == ECK_ADAPTER_DIFFUSERS) return stem;
-    return resolve(job, stem, ecki_module_component(name));
+    ECK_HAVE(path);
+    if (job->adapter->layout == ECK_ADAPTER_KOHYA) {
+        const char *found = resolve(job, path, ecki_module_component(m->name));
+        ecki_free(path);
+        path = found ? ecki_strdup(found) : NULL;
+        if (found) ECK_HAVE(path);
+    }
+    *out = path;
+done:
+    return status;
 }
 
 /** The name in the new layout, owned; NULL when out of memory. */
@@ -133,7 +142,7 @@ static eck_status modules_find(converting *job, ecki_text *missing, int64_t *mis
     eck_status status = ECK_OK;
     const eck_adapter *adapter = job->adapter;
     const char *component, *seen = NULL;
-    char shown[200];
+    char shown[200], *path = NULL;
 
     for (int64_t i = 0; i < adapter->module_count; i++) {
         const char *name = adapter->modules[i].name;
@@ -146,7 +155,7 @@ static eck_status modules_find(converting *job, ecki_text *missing, int64_t *mis
                     adapter->path, seen, component);
         seen = component;
         ECK_TRY(check_module(job, i, err));
-        const char *path = path_of(job, name);
+        ECK_TRY(path_of(&path, job, &adapter->modules[i], err));
         if (!path) {
             ecki_name_escape(shown, sizeof shown, name);
             if (++*missing_count <= LISTED)
@@ -154,6 +163,7 @@ static eck_status modules_find(converting *job, ecki_text *missing, int64_t *mis
             continue;
         }
         job->names[job->count] = name_of(job, path, component);
+        ecki_free(path);
         ECK_HAVE(job->names[job->count]);
         job->sources[job->count] = i;
         job->modules[job->count] = module_of(job, i, job->names[job->count]);

@@ -13,83 +13,25 @@
 #include "base/parallel.h"
 #include "eckart/svd.h"
 #include "format/hash_file.h"
-#include "model/adapter_parts.h"
-#include "model/difference.h"
+#include "model/adapter_extract.h"
 #include "model/knapsack.h"
 #include "tensor/codec.h"
 
-enum { CHUNK = 1 << 20 };
-
-/** One layer that changed. */
-typedef struct target {
-    int64_t layer, entry; /**< of base; tensor of tuned */
-    ecki_difference_sums sums;
-    double *tails; /**< [full+1], where a rule asks for them before writing */
-    int64_t full; /**< min(rows, cols) */
-    int64_t rank;
-    char *name; /**< as the file will spell it */
-} target;
-
-typedef struct extracting {
-    const eck_model *base, *tuned;
-    const eck_extract_options *options;
-    const eck_context *context;
-    target *targets;
-    int64_t count;
-    bool *expressed; /**< [tuned entries]: an adapter carries it, or it did not change */
-    ecki_out_module *modules;
-    ecki_out_extra *extras;
-    int64_t *extra_entries; /**< tensor of tuned */
-    char **extra_names, **saved; /**< owned; saved: modules_to_save */
-    int64_t extra_count, saved_count;
-    bool biases;
-    eck_adapter_outcome *outcome;
-    ecki_adapter_writer *writer;
-    json_t *record;
-} extracting;
-
 /* ---- what changed -------------------------------------------------------------------------- */
 
-/** Layers the selection leaves, and those it leaves out only because compressing them would hurt. */
+/** Layers the selection leaves, and those it leaves out only because compressing them would hurt; but
+ * nothing adapts a part of a MultiheadAttention. */
 static bool takes_part(const ecki_layer *layer)
 {
     if (layer->view.factored) return false;
     if (!layer->view.skipped) return true;
     if (!layer->reason || strcmp(layer->view.skipped, layer->reason) != 0) return false;
+    if (strstr(layer->reason, "(MultiheadAttention)")) return false;
     return !layer->impossible || strcmp(layer->reason, "no rank makes it smaller") == 0;
 }
 
-static bool same_shape(const eck_tensor *a, const eck_tensor *b)
-{
-    return a->ndim == b->ndim &&
-           memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape) == 0;
-}
-
-static eck_status same_bytes(bool *out, const extracting *job, int64_t base, int64_t tuned,
-                             eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const eck_tensor *x = &job->base->tensors[base], *y = &job->tuned->tensors[tuned];
-    char *a = NULL, *b = NULL;
-    bool same = x->dtype == y->dtype && same_shape(x, y);
-
-    ECK_ALLOC_RAW(a, CHUNK);
-    ECK_ALLOC_RAW(b, CHUNK);
-    for (int64_t at = 0; same && at < x->bytes; at += CHUNK) {
-        const int64_t count = ecki_min(CHUNK, x->bytes - at);
-        ECK_TRY(ecki_container_read(job->base->container, base, at, a, count, err));
-        ECK_TRY(ecki_container_read(job->tuned->container, tuned, at, b, count, err));
-        same = memcmp(a, b, (size_t)count) == 0;
-    }
-    *out = same;
-done:
-    ecki_free(a);
-    ecki_free(b);
-    return status;
-}
-
 /** Compares one layer; appended to the targets if it differs. */
-static eck_status look_at(extracting *job, int64_t layer, ecki_difference_sums *total,
+static eck_status look_at(ecki_extracting *job, int64_t layer, ecki_difference_sums *total,
                           eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -97,9 +39,9 @@ static eck_status look_at(extracting *job, int64_t layer, ecki_difference_sums *
     const eck_tensor *weight = &job->base->tensors[l->weight];
     const int64_t entry = ecki_container_find(job->tuned->container, weight->name);
     ecki_difference_pair pair = { 0 };
-    target *t = &job->targets[job->count];
+    ecki_extract_target *t = &job->targets[job->count];
 
-    if (entry < 0 || !same_shape(weight, &job->tuned->tensors[entry])) return ECK_OK;
+    if (entry < 0 || !ecki_extract_same_shape(weight, &job->tuned->tensors[entry])) return ECK_OK;
     if (!eck_dtype_is_weight(weight->dtype) ||
         !eck_dtype_is_weight(job->tuned->tensors[entry].dtype))
         return ECK_OK;
@@ -119,7 +61,7 @@ done:
     return status;
 }
 
-static eck_status targets_find(extracting *job, eck_error *err)
+static eck_status targets_find(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     ecki_difference_sums total = { 0 };
@@ -149,48 +91,56 @@ done:
 
 /* ---- ranks --------------------------------------------------------------------------------- */
 
-/** Relative tails of all ranks from all singular values. */
-static eck_status tails_of(double **out, const eck_svd *svd, int64_t full, eck_error *err)
+/**
+ * Relative tails of the ranks whose singular values are known: from the small end where all are, from
+ * the whole norm else.
+ */
+static eck_status tails_find(ecki_extract_target *t, const eck_svd *svd, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const double *s = svd->s->data;
-    double *tails = NULL;
-    double sum = 0;
+    const double *s = svd->s->data, whole = t->sums.difference;
+    const int64_t known = ecki_min(eck_array_count(svd->s), t->full);
+    double *tails = NULL, sum = 0;
 
-    ECK_ALLOC(tails, full + 1);
-    for (int64_t i = full - 1; i >= 0; i--) {
+    ECK_ALLOC(tails, known + 1);
+    for (int64_t i = 0; known < t->full && i < known; i++)
+        sum += s[i] * s[i];
+    sum = known < t->full ? fmax(0, whole - sum) : 0;
+    tails[known] = sum;
+    for (int64_t i = known - 1; i >= 0; i--) {
         sum += s[i] * s[i];
         tails[i] = sum;
     }
-    for (int64_t i = 0; i < full; i++)
+    for (int64_t i = 0; i <= known; i++)
         tails[i] = sum > 0 ? sqrt(tails[i] / sum) : 0;
-    *out = tails;
+    t->tails = tails;
+    t->known = known;
 done:
     return status;
 }
 
-static double clean_at(const target *t, const eck_layer *l, int64_t k)
+static double clean_at(const ecki_extract_target *t, const eck_layer *l, int64_t k)
 {
     return ecki_clean_energy(t->tails[k], k, &t->sums, l->dense.out, ecki_stage_columns(&l->dense));
 }
 
-/** Fewest terms with that part of the clean energy. */
-static int64_t rank_for(const target *t, const eck_layer *l, double energy)
+/** Fewest terms with that part of the clean energy; -1: more than are known. */
+static int64_t rank_for(const ecki_extract_target *t, const eck_layer *l, double energy)
 {
     int64_t k = 1;
-    while (k < t->full && clean_at(t, l, k) < energy)
+    while (k < t->known && clean_at(t, l, k) < energy)
         k++;
-    return k;
+    return k == t->full || clean_at(t, l, k) >= energy ? k : -1;
 }
 
-static eck_dtype store_of(const extracting *job, const target *t)
+static eck_dtype store_of(const ecki_extracting *job, const ecki_extract_target *t)
 {
     const eck_dtype own = job->tuned->tensors[t->entry].dtype;
     if (job->options->write.store != ECK_DTYPE_NONE) return job->options->write.store;
     return own == ECK_DTYPE_F64 ? ECK_DTYPE_F32 : own;
 }
 
-static eck_status values_find(extracting *job, eck_error *err)
+static eck_status values_find(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     ecki_difference_pair pair = { 0 };
@@ -200,11 +150,11 @@ static eck_status values_find(extracting *job, eck_error *err)
     options.rule = ECK_RULE_THIN;
     options.want = ECK_WANT_VALUES;
     for (int64_t i = 0; i < job->count; i++) {
-        target *t = &job->targets[i];
+        ecki_extract_target *t = &job->targets[i];
         ECK_TRY(ecki_progress(job->context, "spectra", i, job->count, err));
         ECK_TRY(ecki_difference_open(&pair, job->base, t->layer, job->tuned, t->entry, err));
         ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, job->context, err));
-        ECK_TRY(tails_of(&t->tails, svd, t->full, err));
+        ECK_TRY(tails_find(t, svd, err));
         eck_svd_free(svd);
         svd = NULL;
         ecki_difference_close(&pair);
@@ -215,7 +165,7 @@ done:
     return status;
 }
 
-static int64_t bytes_at(const extracting *job, const target *t, int64_t rank)
+static int64_t bytes_at(const ecki_extracting *job, const ecki_extract_target *t, int64_t rank)
 {
     const ecki_out_module m = { .dense = job->base->layers[t->layer].view.dense,
                                 .rank = rank,
@@ -223,7 +173,7 @@ static int64_t bytes_at(const extracting *job, const target *t, int64_t rank)
     return ecki_out_module_bytes(&m, job->options->layout);
 }
 
-static eck_status ranks_by_size(extracting *job, eck_error *err)
+static eck_status ranks_by_size(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t limits[] = { job->options->budget.bytes, -1 };
@@ -236,7 +186,7 @@ static eck_status ranks_by_size(extracting *job, eck_error *err)
     ECK_ALLOC(groups, job->count);
     ECK_ALLOC(choice, job->count);
     for (int64_t i = 0; i < job->count; i++) {
-        const target *t = &job->targets[i];
+        const ecki_extract_target *t = &job->targets[i];
         const int64_t most = ecki_min(t->full, cap);
         ECK_ALLOC(options, most);
         for (int64_t k = 1; k <= most; k++)
@@ -260,7 +210,7 @@ done:
     return status;
 }
 
-static eck_status ranks_find(extracting *job, eck_error *err)
+static eck_status ranks_find(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_adapter_budget *b = &job->options->budget;
@@ -284,7 +234,7 @@ static eck_status ranks_find(extracting *job, eck_error *err)
         goto done;
     }
     for (int64_t i = 0; i < job->count; i++) {
-        target *t = &job->targets[i];
+        ecki_extract_target *t = &job->targets[i];
         const eck_layer *l = &job->base->layers[t->layer].view;
         int64_t k = 1;
         while (b->error >= 0 && k < t->full &&
@@ -293,111 +243,6 @@ static eck_status ranks_find(extracting *job, eck_error *err)
         if (b->energy >= 0) k = rank_for(t, l, b->energy);
         t->rank = b->rank > 0 ? ecki_min(k, b->rank) : k;
     }
-done:
-    return status;
-}
-
-/* ---- what no factors can say --------------------------------------------------------------- */
-
-/** True for the tensors a module of its own can carry: those torch.nn modules call so. */
-static bool in_a_module(const char *name)
-{
-    static const char *const last[] = {
-        "weight", "bias", "running_mean", "running_var", "num_batches_tracked", NULL
-    };
-    const char *dot = strrchr(name, '.');
-    for (const char *const *l = last; dot && *l; l++)
-        if (strcmp(dot + 1, *l) == 0) return true;
-    return false;
-}
-
-/** The target whose bias a tensor is, or -1. */
-static int64_t target_of_bias(const extracting *job, const char *name)
-{
-    const size_t length = strlen(name);
-    for (int64_t i = 0; i < job->count; i++) {
-        const char *layer = job->base->layers[job->targets[i].layer].name;
-        const size_t part = strlen(layer);
-        if (length == part + 5 && memcmp(name, layer, part) == 0 &&
-            strcmp(name + part, ".bias") == 0)
-            return i;
-    }
-    return -1;
-}
-
-/** Carries one tensor of tuned: the bias of an adapted layer, or part of a whole module. */
-static eck_status carry(extracting *job, int64_t entry, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const eck_tensor *tensor = &job->tuned->tensors[entry];
-    const bool bias = target_of_bias(job, tensor->name) >= 0;
-    char *module = ecki_strndup(tensor->name, strrchr(tensor->name, '.') - tensor->name);
-    char *name = NULL;
-    bool known = bias;
-
-    ECK_HAVE(module);
-    name = bias ? ecki_format("base_model.model.%s.base_layer.bias", module)
-                : ecki_format("base_model.model.%s", tensor->name);
-    ECK_HAVE(name);
-    ecki_out_extra *x = &job->extras[job->extra_count];
-    *x =
-        (ecki_out_extra){ .name = name, .entry = -1, .dtype = tensor->dtype, .ndim = tensor->ndim };
-    memcpy(x->shape, tensor->shape, sizeof x->shape);
-    job->extra_entries[job->extra_count] = entry;
-    job->extra_names[job->extra_count++] = name;
-    name = NULL;
-    job->biases = job->biases || bias;
-    for (int64_t i = 0; i < job->saved_count; i++)
-        known = known || strcmp(job->saved[i], module) == 0;
-    if (known) goto done;
-    job->saved[job->saved_count++] = module;
-    module = NULL;
-done:
-    ecki_free(name);
-    ecki_free(module);
-    return status;
-}
-
-/** Why a changed tensor is not in the factors. */
-static const char *reason_for(const extracting *job, int64_t base_entry, const eck_tensor *tuned)
-{
-    if (base_entry < 0) return "not in the base";
-    if (!same_shape(&job->base->tensors[base_entry], tuned)) return "of another shape";
-    if (tuned->ndim < 2) return "of one dimension";
-    for (int64_t i = 0; i < job->base->layer_count; i++)
-        if (job->base->layers[i].view.weight == base_entry)
-            return job->base->layers[i].view.skipped ? job->base->layers[i].view.skipped
-                                                     : "not selected";
-    return "no layer";
-}
-
-static eck_status rest_find(extracting *job, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const int64_t entries = job->tuned->container->entry_count;
-    bool same = false;
-
-    ECK_ALLOC(job->extras, entries);
-    ECK_ALLOC(job->extra_entries, entries);
-    ECK_ALLOC(job->extra_names, entries);
-    ECK_ALLOC(job->saved, entries);
-    for (int64_t i = 0; i < entries; i++) {
-        const eck_tensor *tensor = &job->tuned->tensors[i];
-        const int64_t other = ecki_container_find(job->base->container, tensor->name);
-        if (job->expressed[i]) continue;
-        same = false;
-        if (other >= 0) ECK_TRY(same_bytes(&same, job, other, i, err));
-        if (same) continue;
-        const bool carried = job->options->full_modules && in_a_module(tensor->name);
-        if (carried) ECK_TRY(carry(job, i, err));
-        ECK_TRY(ecki_outcome_remark(job->outcome, err, "%s '%s': %s",
-                                    carried ? "carried whole" : "left out", tensor->name,
-                                    reason_for(job, other, tensor)));
-    }
-    for (int64_t i = 0; i < job->base->container->entry_count; i++)
-        if (ecki_container_find(job->tuned->container, job->base->tensors[i].name) < 0)
-            ECK_TRY(ecki_outcome_remark(job->outcome, err, "left out '%s': not in the tuned model",
-                                        job->base->tensors[i].name));
 done:
     return status;
 }
@@ -432,7 +277,7 @@ done:
 }
 
 /** || difference - last first || / || difference || of the factors as stored. */
-static eck_status certify(double *out, const extracting *job, const eck_operator *difference,
+static eck_status certify(double *out, const ecki_extracting *job, const eck_operator *difference,
                           const eck_array *first, const eck_array *last, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -452,7 +297,8 @@ done:
     return status;
 }
 
-static void change_fill(eck_adapter_change *change, target *t, const eck_layer *l, double error)
+static void change_fill(eck_adapter_change *change, ecki_extract_target *t, const eck_layer *l,
+                        double error)
 {
     change->rank = t->rank;
     change->norm = sqrt(t->sums.difference);
@@ -466,10 +312,10 @@ static void change_fill(eck_adapter_change *change, target *t, const eck_layer *
     change->rank90 = rank_for(t, l, 0.9);
 }
 
-static eck_status extract_layer(extracting *job, int64_t index, eck_error *err)
+static eck_status extract_layer(ecki_extracting *job, int64_t index, eck_error *err)
 {
     eck_status status = ECK_OK;
-    target *t = &job->targets[index];
+    ecki_extract_target *t = &job->targets[index];
     const eck_layer *l = &job->base->layers[t->layer].view;
     ecki_difference_pair pair = { 0 };
     eck_svd *svd = NULL;
@@ -483,7 +329,7 @@ static eck_status extract_layer(extracting *job, int64_t index, eck_error *err)
     ECK_TRY(ecki_progress(job->context, "extracting", index, job->count, err));
     ECK_TRY(ecki_difference_open(&pair, job->base, t->layer, job->tuned, t->entry, err));
     ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, job->context, err));
-    if (!t->tails) ECK_TRY(tails_of(&t->tails, svd, t->full, err));
+    if (!t->tails) ECK_TRY(tails_find(t, svd, err));
     ECK_TRY(factors_of(&wide_first, &wide_last, svd, job->options->write.split, err));
     ECK_TRY(eck_array_convert(&first, eck_array_view(wide_first), store_of(job, t), err));
     ECK_TRY(eck_array_convert(&last, eck_array_view(wide_last), store_of(job, t), err));
@@ -503,29 +349,10 @@ done:
     return status;
 }
 
-static eck_status write_extras(extracting *job, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    char *chunk = NULL;
-
-    ECK_ALLOC_RAW(chunk, CHUNK);
-    for (int64_t i = 0; job->writer && i < job->extra_count; i++) {
-        const int64_t entry = job->extra_entries[i], bytes = job->tuned->tensors[entry].bytes;
-        for (int64_t at = 0; at < bytes; at += CHUNK) {
-            const int64_t count = ecki_min(CHUNK, bytes - at);
-            ECK_TRY(ecki_container_read(job->tuned->container, entry, at, chunk, count, err));
-            ECK_TRY(ecki_adapter_writer_extra(job->writer, i, at, chunk, count, err));
-        }
-    }
-done:
-    ecki_free(chunk);
-    return status;
-}
-
 /* ---- the whole ----------------------------------------------------------------------------- */
 
 /** The name of a layer in the layout asked for. */
-static char *spell(const extracting *job, const char *layer)
+static char *spell(const ecki_extracting *job, const char *layer)
 {
     const char *component = job->options->component ? job->options->component : "unet";
     const char *prefix = ecki_kohya_prefix(component, false);
@@ -539,7 +366,7 @@ static char *spell(const extracting *job, const char *layer)
     return name;
 }
 
-static eck_status describe(extracting *job, eck_error *err)
+static eck_status describe(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_adapter_layout layout = job->options->layout;
@@ -548,7 +375,7 @@ static eck_status describe(extracting *job, eck_error *err)
     ECK_ALLOC(job->modules, job->count);
     ECK_ALLOC(job->outcome->changes, job->count);
     for (int64_t i = 0; i < job->count; i++) {
-        target *t = &job->targets[i];
+        ecki_extract_target *t = &job->targets[i];
         const eck_layer *l = &job->base->layers[t->layer].view;
         const bool lookup = l->dense.kind == ECK_STAGE_LOOKUP;
         ECK_REQUIRE(!lookup || layout == ECK_ADAPTER_PEFT, ECK_E_UNSUPPORTED, -1,
@@ -606,7 +433,7 @@ done:
     return status;
 }
 
-static eck_status record_build(extracting *job, eck_error *err)
+static eck_status record_build(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     json_t *base = NULL, *tuned = NULL;
@@ -624,7 +451,7 @@ done:
 }
 
 /** GPT-2's Conv1D is told to PEFT by one flag for all linear layers. */
-static bool any_transposed(const extracting *job)
+static bool any_transposed(const ecki_extracting *job)
 {
     for (int64_t i = 0; i < job->count; i++) {
         const eck_layer *l = &job->base->layers[job->targets[i].layer].view;
@@ -633,7 +460,7 @@ static bool any_transposed(const extracting *job)
     return false;
 }
 
-static eck_status write_all(extracting *job, eck_error *err)
+static eck_status write_all(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     const char *inputs[] = { job->base->path, job->tuned->path };
@@ -659,7 +486,7 @@ static eck_status write_all(extracting *job, eck_error *err)
     if (!job->options->write.dry_run) ECK_TRY(ecki_adapter_writer_create(&job->writer, &spec, err));
     for (int64_t i = 0; i < job->count; i++)
         ECK_TRY(extract_layer(job, i, err));
-    ECK_TRY(write_extras(job, err));
+    ECK_TRY(ecki_extract_write_extras(job, err));
     ECK_TRY(ecki_container_unchanged(job->base->container, err));
     ECK_TRY(ecki_container_unchanged(job->tuned->container, err));
     if (job->writer) ECK_TRY(ecki_adapter_writer_publish(job->writer, err));
@@ -670,7 +497,7 @@ done:
 }
 
 /** Energies of all changes together. */
-static void energies_total(extracting *job)
+static void energies_total(ecki_extracting *job)
 {
     double whole = 0, left = 0, clean = 0, clean_left = 0;
 
@@ -688,7 +515,7 @@ static void energies_total(extracting *job)
     job->outcome->energy_clean = clean > 0 ? 1 - clean_left / clean : 0;
 }
 
-static void extracting_clear(extracting *job)
+static void extracting_clear(ecki_extracting *job)
 {
     for (int64_t i = 0; job->targets && i < job->count; i++) {
         ecki_free(job->targets[i].tails);
@@ -715,18 +542,18 @@ eck_status eck_adapter_extract(eck_adapter_outcome *out, const eck_model *base,
     eck_status status = ECK_OK;
     const eck_extract_options defaults = ECK_EXTRACT_OPTIONS_INIT;
     eck_adapter_outcome outcome = { .energy = -1, .energy_clean = -1 };
-    extracting job = { .base = base,
-                       .tuned = tuned,
-                       .options = options ? options : &defaults,
-                       .context = context,
-                       .outcome = &outcome };
+    ecki_extracting job = { .base = base,
+                            .tuned = tuned,
+                            .options = options ? options : &defaults,
+                            .context = context,
+                            .outcome = &outcome };
     const double start = ecki_clock();
 
     outcome.layout = job.options->layout;
     ECK_REQUIRE(!job.options->full_modules || outcome.layout == ECK_ADAPTER_PEFT, ECK_E_UNSUPPORTED,
                 -1, "%s has no place for whole modules", eck_adapter_layout_name(outcome.layout));
     ECK_TRY(targets_find(&job, err));
-    ECK_TRY(rest_find(&job, err));
+    ECK_TRY(ecki_extract_rest(&job, err));
     ECK_REQUIRE(job.count > 0, ECK_E_NOTHING, -1, "no selected layer of '%s' differs from '%s'",
                 tuned->path, base->path);
     ECK_TRY(ranks_find(&job, err));

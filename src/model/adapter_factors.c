@@ -112,6 +112,13 @@ static eck_status shapes_lora(const eck_adapter *adapter, ecki_adapter_module *m
     if (core && (core->ndim < 3 || core->shape[0] != last->shape[1] ||
                  core->shape[1] != first->shape[0] || rest_of(first, 2) != 1))
         return shape_error(adapter, module, core, first, err);
+    ECK_REQUIRE(
+        core || first->ndim < 3 || last->shape[1] == first->shape[0] ||
+            first->shape[0] % last->shape[1] != 0,
+        ECK_E_UNSUPPORTED, -1,
+        "cannot read adapter '%s': module '%s' is a convolution in %lld groups, whose change "
+        "is no product of two factors",
+        adapter->path, module->name, (long long)(first->shape[0] / last->shape[1]));
     if (!core && last->shape[1] != first->shape[0])
         return shape_error(adapter, module, first, last, err);
     view->form = core ? ECK_FORM_TUCKER : ECK_FORM_LORA;

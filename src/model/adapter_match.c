@@ -56,25 +56,60 @@ static int64_t find_layer(const eck_model *base, const char *stem, bool loose)
     return found;
 }
 
+/** Cuts every occurrence of `part` out of `name`. */
+static void cut_out(char *name, const char *part)
+{
+    for (char *at; (at = strstr(name, part));)
+        memmove(at, at + strlen(part), strlen(at + strlen(part)) + 1);
+}
+
+char *ecki_adapter_path(const eck_adapter *adapter, const ecki_adapter_module *m)
+{
+    static const char out[] = ".to_out";
+    char *path = NULL;
+
+    if (adapter->layout == ECK_ADAPTER_PEFT) return ecki_strdup(m->name);
+    path = ecki_strdup(ecki_module_stem(m->name));
+    if (!path || m->spelling != ECKI_SPELLING_UNDERSCORE) return path;
+    cut_out(path, ".processor");
+    const size_t length = strlen(path), tail = sizeof out - 1;
+    if (length <= tail || strcmp(path + length - tail, out) != 0) return path;
+    char *longer = ecki_format("%s.0", path);
+    ecki_free(path);
+    return longer;
+}
+
+bool ecki_adapter_turned(const eck_adapter_module *module, const eck_layer *layer)
+{
+    return module->dense.kind == ECK_STAGE_LOOKUP && layer->dense.kind == ECK_STAGE_LINEAR &&
+           layer->dense.out == module->dense.in && layer->dense.in == module->dense.out;
+}
+
 eck_status ecki_adapter_layer(int64_t *out, const eck_adapter *adapter, int64_t index,
                               const eck_model *base, eck_error *err)
 {
     eck_status status = ECK_OK;
     const ecki_adapter_module *m = &adapter->modules[index];
-    const bool peft = adapter->layout == ECK_ADAPTER_PEFT;
-    const char *stem = peft ? m->name : ecki_module_stem(m->name);
-    const int64_t layer = find_layer(base, stem, adapter->layout == ECK_ADAPTER_KOHYA);
+    char *path = ecki_adapter_path(adapter, m);
+    int64_t layer = -1;
 
+    ECK_HAVE(path);
+    layer = find_layer(base, path, adapter->layout == ECK_ADAPTER_KOHYA);
     ECK_REQUIRE(layer != -2, ECK_E_RANGE, -1,
                 "adapter '%s' does not fit '%s': module '%s' may be several of its layers",
                 adapter->path, base->path, m->name);
     ECK_REQUIRE(layer >= 0, ECK_E_RANGE, -1,
-                "adapter '%s' does not fit '%s': it has no layer '%s' (the first is '%s')",
+                "adapter '%s' does not fit '%s': it has no layer '%s' (the first is '%s')%s",
                 adapter->path, base->path, m->name,
-                base->layer_count ? base->layers[0].name : "none");
+                base->layer_count ? base->layers[0].name : "none",
+                ecki_module_component(m->name) ? "; 'lora convert --to peft --component' takes one "
+                                                 "model's part of an adapter"
+                                               : "");
     const eck_layer *l = &base->layers[layer].view;
     const int64_t rows = m->view.dense.out, cols = ecki_stage_columns(&m->view.dense);
-    ECK_REQUIRE(l->dense.out == rows && ecki_stage_columns(&l->dense) == cols, ECK_E_SHAPE, -1,
+    ECK_REQUIRE((l->dense.out == rows && ecki_stage_columns(&l->dense) == cols) ||
+                    ecki_adapter_turned(&m->view, l),
+                ECK_E_SHAPE, -1,
                 "adapter '%s' does not fit '%s': module '%s' is %lld x %lld, the layer %lld x %lld",
                 adapter->path, base->path, m->name, (long long)rows, (long long)cols,
                 (long long)l->dense.out, (long long)ecki_stage_columns(&l->dense));
@@ -82,6 +117,7 @@ eck_status ecki_adapter_layer(int64_t *out, const eck_adapter *adapter, int64_t 
                 "layer '%s' of '%s' is factored: restore the model first", l->name, base->path);
     *out = layer;
 done:
+    ecki_free(path);
     return status;
 }
 

@@ -14,7 +14,7 @@
 #include "model/output.h"
 #include "tensor/codec.h"
 
-enum { PANEL_NUMBERS = 1 << 19 };
+enum { PANEL_NUMBERS = 1 << 19, PER_PART = 4 };
 
 /** One module of one adapter that changes a layer. */
 typedef struct part {
@@ -154,12 +154,16 @@ static eck_status add_new_extras(merging *job, eck_error *err)
     eck_status status = ECK_OK;
     char *stem = NULL;
     int64_t entry = -1;
+    bool tied = false;
 
     for (int64_t t = 0; t < job->sum->count; t++)
         for (int64_t x = 0; x < job->sum->terms[t].adapter->extra_count; x++) {
             ECK_TRY(ecki_adapter_extra_tensor(&entry, &stem, job->sum->terms[t].adapter, x,
                                               job->base, err));
-            if (entry < 0) ECK_TRY(add_item(job, stem, -1, (step){ EXTRA, -1, t, x }, err));
+            if (entry < 0)
+                ECK_TRY(ecki_extra_is_tied(&tied, job->sum->terms[t].adapter, x, job->base, err));
+            if (entry < 0 && !tied)
+                ECK_TRY(add_item(job, stem, -1, (step){ EXTRA, -1, t, x }, err));
             ecki_free(stem);
             stem = NULL;
         }
@@ -211,8 +215,8 @@ done:
 typedef struct change {
     eck_operator *weight, *result, *stored; /**< stored: result as the file lays it out */
     eck_factors *factors;
-    eck_operator **operators; /**< first, last, product of every part */
-    int64_t count;
+    eck_operator **operators; /**< of every part: first, last, product, and its transpose or NULL */
+    int64_t layer, count;
     double *scale; /**< DoRA: factor of every row or input channel, or NULL */
     int64_t run; /**< columns one factor is for; 0: factors are for rows */
 } change;
@@ -221,8 +225,8 @@ static void change_clear(change *c)
 {
     eck_operator_free(c->stored);
     eck_operator_free(c->result);
-    for (int64_t i = 0; c->operators && i < 3 * c->count; i++)
-        eck_operator_free(c->operators[3 * c->count - 1 - i]);
+    for (int64_t i = 0; c->operators && i < PER_PART * c->count; i++)
+        eck_operator_free(c->operators[PER_PART * c->count - 1 - i]);
     for (int64_t i = 0; c->factors && i < c->count; i++)
         eck_factors_clear(&c->factors[i]);
     eck_operator_free(c->weight);
@@ -244,21 +248,24 @@ done:
     return status;
 }
 
-/** One product scale last first. */
-static eck_status change_add(change *c, int64_t i, const merging *job, const part *p,
-                             eck_error *err)
+/** One product scale last first, as the layer lies: *out is borrowed from the change. */
+static eck_status change_add(const eck_operator **out, change *c, int64_t i, const merging *job,
+                             const part *p, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_weighted_adapter *term = &job->sum->terms[p->term];
-    eck_operator **three = c->operators + 3 * i;
+    eck_operator **four = c->operators + PER_PART * i;
 
     ECK_TRY(ecki_adapter_factors(&c->factors[i], term->adapter, p->module, err));
     ECK_TRY(check_finite(c->factors[i].first, err));
     ECK_TRY(check_finite(c->factors[i].last, err));
-    ECK_TRY(eck_operator_dense(&three[0], eck_array_view(c->factors[i].first), err));
-    ECK_TRY(eck_operator_dense(&three[1], eck_array_view(c->factors[i].last), err));
-    ECK_TRY(eck_operator_product(&three[2], three[1], three[0], term->weight * c->factors[i].scale,
-                                 err));
+    ECK_TRY(eck_operator_dense(&four[0], eck_array_view(c->factors[i].first), err));
+    ECK_TRY(eck_operator_dense(&four[1], eck_array_view(c->factors[i].last), err));
+    ECK_TRY(
+        eck_operator_product(&four[2], four[1], four[0], term->weight * c->factors[i].scale, err));
+    if (ecki_adapter_turned(&module_of(job, p)->view, &job->base->layers[c->layer].view))
+        ECK_TRY(eck_operator_transposed(&four[3], four[2], err));
+    *out = four[3] ? four[3] : four[2];
 done:
     if (status != ECK_OK)
         ecki_error_where(err, status, term->adapter->path, module_of(job, p)->name);
@@ -272,18 +279,18 @@ static eck_status change_init(change *c, const merging *job, int64_t layer, eck_
     double *weights = NULL;
     int64_t i = 0;
 
+    c->layer = layer;
     for (int64_t p = job->head[layer]; p >= 0; p = job->parts[p].next)
         c->count++;
     ECK_ALLOC(c->factors, c->count);
-    ECK_ALLOC(c->operators, 3 * c->count);
+    ECK_ALLOC(c->operators, PER_PART * c->count);
     ECK_ALLOC(terms, c->count + 1);
     ECK_ALLOC(weights, c->count + 1);
     ECK_TRY(eck_model_layer_operator(&c->weight, job->base, layer, err));
     terms[0] = c->weight;
     weights[0] = 1;
     for (int64_t p = job->head[layer]; p >= 0; p = job->parts[p].next, i++) {
-        ECK_TRY(change_add(c, i, job, &job->parts[p], err));
-        terms[i + 1] = c->operators[3 * i + 2];
+        ECK_TRY(change_add(&terms[i + 1], c, i, job, &job->parts[p], err));
         weights[i + 1] = 1;
     }
     ECK_TRY(eck_operator_sum(&c->result, terms, weights, c->count + 1, err));
@@ -499,7 +506,31 @@ static eck_status merge_item(void *self, int64_t index, eck_error *err)
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-static eck_status describe(const merging *job, eck_adapter_outcome *outcome, eck_error *err)
+/** An extra of another shape than the base's tensor; a vocabulary is told to config.json. */
+static eck_status reshaped(merging *job, const ecki_item *item, eck_adapter_outcome *outcome,
+                           eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t entry = ecki_container_find(job->base->container, item->name);
+    const eck_tensor *before = entry < 0 ? NULL : &job->base->tensors[entry];
+    char *config = NULL;
+
+    if (!before || item->ndim != 2 || before->ndim != 2) return ECK_OK;
+    if (memcmp(before->shape, item->shape, 2 * sizeof *item->shape) == 0) return ECK_OK;
+    if (job->base->container->directory && before->shape[1] == item->shape[1])
+        ECK_TRY(ecki_vocabulary_config(&config, job->base, before->shape[0], item->shape[0], err));
+    ECK_TRY(ecki_outcome_remark(outcome, err, "'%s' has %lld rows now, %lld before%s", item->name,
+                                (long long)item->shape[0], (long long)before->shape[0],
+                                config ? "; config.json says so, the tokenizer is the base's"
+                                       : ": the base's configuration may not fit it"));
+    if (!config) return ECK_OK;
+    ecki_free(job->carried.config);
+    job->carried.config = config;
+done:
+    return status;
+}
+
+static eck_status describe(merging *job, eck_adapter_outcome *outcome, eck_error *err)
 {
     eck_status status = ECK_OK;
 
@@ -518,10 +549,12 @@ static eck_status describe(const merging *job, eck_adapter_outcome *outcome, eck
             ECK_TRY(ecki_outcome_remark(outcome, err, "layer '%s' is tied to '%s'",
                                         job->base->layers[l].name,
                                         job->base->layers[l].view.tied_to));
-    for (int64_t i = 0; i < job->items.count; i++)
-        if (job->steps[i].what == EXTRA)
-            ECK_TRY(ecki_outcome_remark(outcome, err, "tensor '%s' is the adapter's own",
-                                        job->items.list[i].name));
+    for (int64_t i = 0; i < job->items.count; i++) {
+        if (job->steps[i].what != EXTRA) continue;
+        ECK_TRY(ecki_outcome_remark(outcome, err, "tensor '%s' is the adapter's own",
+                                    job->items.list[i].name));
+        ECK_TRY(reshaped(job, &job->items.list[i], outcome, err));
+    }
 done:
     return status;
 }
@@ -561,8 +594,8 @@ eck_status eck_adapter_merge(eck_adapter_outcome *out, const eck_model *base,
     ECK_TRY(ecki_parallel_for(job.items.count, ecki_threads(context), merge_item, &job, err));
     for (int64_t t = 0; t < sum->count; t++)
         ECK_TRY(ecki_container_unchanged(sum->terms[t].adapter->container, err));
-    if (job.output) ECK_TRY(ecki_model_output_publish(job.output, NULL, &job.carried, err));
     ECK_TRY(describe(&job, &outcome, err));
+    if (job.output) ECK_TRY(ecki_model_output_publish(job.output, NULL, &job.carried, err));
     outcome.seconds = ecki_clock() - start;
     *out = outcome;
     memset(&outcome, 0, sizeof outcome);

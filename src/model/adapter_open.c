@@ -159,6 +159,21 @@ done:
     return status;
 }
 
+/**
+ * PEFT adapts a MultiheadAttention as a whole, its out_proj under ".base_layer", and (as of 0.21) adds
+ * the change of that one twice, in training too: the file alone does not say what it stands for.
+ */
+static eck_status refuse_inner(const eck_adapter *adapter, const ecki_adapter_module *module,
+                               eck_error *err)
+{
+    if (adapter->layout != ECK_ADAPTER_PEFT || !strstr(module->name, ".base_layer.")) return ECK_OK;
+    return ecki_error(
+        err, ECK_E_UNSUPPORTED, -1,
+        "cannot read adapter '%s': module '%s' lies inside an adapted module, as PEFT "
+        "does to MultiheadAttention, which is no plain low-rank change",
+        adapter->path, module->name);
+}
+
 /** Sorted pieces to modules. */
 static eck_status modules_build(eck_adapter *adapter, const piece *pieces, int64_t count,
                                 eck_error *err)
@@ -179,8 +194,10 @@ static eck_status modules_build(eck_adapter *adapter, const piece *pieces, int64
         }
         ECK_TRY(module_add_piece(adapter, module, &pieces[i], err));
     }
-    for (int64_t i = 0; i < adapter->module_count; i++)
+    for (int64_t i = 0; i < adapter->module_count; i++) {
+        ECK_TRY(refuse_inner(adapter, &adapter->modules[i], err));
         ECK_TRY(ecki_adapter_shapes(adapter, &adapter->modules[i], err));
+    }
 done:
     return status;
 }
@@ -345,10 +362,23 @@ static eck_status open_container(eck_adapter *adapter, eck_error *err)
         ECK_REQUIRE(strcmp(adapter->container->format, "safetensors") == 0, ECK_E_UNSUPPORTED, -1,
                     "'%s' is no adapter: a PEFT directory or a safetensors file is needed",
                     adapter->path);
-        ECK_TRY(layout_guess(adapter, err));
     }
 done:
     ecki_free(directory);
+    return status;
+}
+
+eck_status ecki_adapter_read(eck_adapter *adapter, eck_error *err)
+{
+    eck_status status = ECK_OK;
+
+    if (adapter->layout == ECK_ADAPTER_AUTO) ECK_TRY(layout_guess(adapter, err));
+    ECK_TRY(modules_find(adapter, err));
+    ECK_TRY(scales_read(adapter, err));
+    if (adapter->layout == ECK_ADAPTER_PEFT) ECK_TRY(ecki_adapter_config_apply(adapter, err));
+    if (adapter->layout == ECK_ADAPTER_DIFFUSERS)
+        ECK_TRY(ecki_adapter_metadata_apply(adapter, err));
+done:
     return status;
 }
 
@@ -362,11 +392,7 @@ eck_status eck_adapter_open(eck_adapter **out, const char *path, eck_error *err)
     adapter->path = ecki_strdup(path);
     ECK_HAVE(adapter->path);
     ECK_TRY(open_container(adapter, err));
-    ECK_TRY(modules_find(adapter, err));
-    ECK_TRY(scales_read(adapter, err));
-    if (adapter->layout == ECK_ADAPTER_PEFT) ECK_TRY(ecki_adapter_config_apply(adapter, err));
-    if (adapter->layout == ECK_ADAPTER_DIFFUSERS)
-        ECK_TRY(ecki_adapter_metadata_apply(adapter, err));
+    ECK_TRY(ecki_adapter_read(adapter, err));
     *out = adapter;
     adapter = NULL;
 done:

@@ -109,6 +109,10 @@ const char *ecki_kohya_prefix(const char *component, bool several);
 /** Reads and checks adapter_config.json of a PEFT directory. */
 eck_status ecki_adapter_config_read(eck_adapter *adapter, const char *directory, eck_error *err);
 
+/** The same from the text of it; path: for messages. */
+eck_status ecki_adapter_config_parse(eck_adapter *adapter, const char *text, int64_t length,
+                                     const char *path, eck_error *err);
+
 /** Alpha, scale of the modules as the configuration says. */
 eck_status ecki_adapter_config_apply(eck_adapter *adapter, eck_error *err);
 
@@ -142,6 +146,9 @@ eck_status ecki_adapter_config_print(char **out, const ecki_config_spec *spec, e
 
 eck_status ecki_adapter_warn(eck_adapter *adapter, eck_error *err, const char *format, ...)
     ECKI_PRINTF(3, 4);
+
+/** Modules and scales of an adapter that has its container, and its configuration where there is one. */
+eck_status ecki_adapter_read(eck_adapter *adapter, eck_error *err);
 
 /** ECK_E_UNSUPPORTED for DoRA, unless the caller can. */
 eck_status ecki_adapter_plain(const eck_adapter *adapter, int64_t index, eck_error *err);
@@ -232,6 +239,14 @@ int64_t ecki_out_module_bytes(const ecki_out_module *module, eck_adapter_layout 
 
 struct eck_model;
 
+/** The path a module has in a base, dots as the file has them; owned, NULL when out of memory. Old
+ * diffusers files put ".processor" before the projections of an attention, the last of which is the
+ * first of two. */
+char *ecki_adapter_path(const eck_adapter *adapter, const ecki_adapter_module *module);
+
+/** True for an embedding [V,d] that the base takes for a linear layer: its dW [d,V] is transposed. */
+bool ecki_adapter_turned(const eck_adapter_module *module, const eck_layer *layer);
+
 /** The layer of a base that a module's name means, by its whole name or the only one that ends so;
  * ECK_E_RANGE with what is near if there is none. */
 eck_status ecki_adapter_layer(int64_t *out, const eck_adapter *adapter, int64_t index,
@@ -241,6 +256,17 @@ eck_status ecki_adapter_layer(int64_t *out, const eck_adapter *adapter, int64_t 
  * a model, borrowed from the adapter but for `.base_layer`, owned, ecki_free(). */
 eck_status ecki_adapter_extra_tensor(int64_t *out, char **stem_out, const eck_adapter *adapter,
                                      int64_t extra, const struct eck_model *base, eck_error *err);
+
+/* ---- adapter_vocabulary.c ------------------------------------------------------------------ */
+
+/** config.json of a base with its vocab_size raised from `before` to `after`; NULL if it says no such
+ * size. Owned by the caller, ecki_free(). */
+eck_status ecki_vocabulary_config(char **out, const struct eck_model *base, int64_t before,
+                                  int64_t after, eck_error *err);
+
+/** True if an extra is the second copy of a weight that two modules of the base share. */
+eck_status ecki_extra_is_tied(bool *out, const eck_adapter *adapter, int64_t extra,
+                              const struct eck_model *base, eck_error *err);
 
 /** in * kernel. */
 int64_t ecki_stage_columns(const eck_stage *dense);

@@ -248,10 +248,9 @@ static void ranks_settle(resizing *job)
         const eck_adapter_module *view = &job->adapter->modules[i].view;
         const int64_t most = largest_rank(view);
         const ecki_out_module m = module_of(job, i, ecki_max(job->ranks[i], 1));
-        const bool thin = view->form <= ECK_FORM_TUCKER;
-        if (job->ranks[i] > 0 &&
-            (thin ? job->ranks[i] >= view->width
-                  : view->bytes <= ecki_out_module_bytes(&m, job->adapter->layout)))
+        const bool wide = view->form != ECK_FORM_LORA &&
+                          view->bytes <= ecki_out_module_bytes(&m, job->adapter->layout);
+        if (wide || (view->form <= ECK_FORM_TUCKER && job->ranks[i] >= view->width))
             job->ranks[i] = 0;
         if (job->ranks[i] == 0 && !scale_survives(job, i)) job->ranks[i] = most;
     }

@@ -350,6 +350,10 @@ static eck_status copy_carried(ecki_model_output *output, const ecki_carried *ca
     char *path = NULL;
 
     for (int64_t i = 0; i < carried->file_count; i++) {
+        if (carried->config && strcmp(carried->files[i], "config.json") == 0) {
+            ECK_TRY(write_text(output, "config.json", carried->config, err));
+            continue;
+        }
         path = ecki_format("%s/%s", output->model->path, carried->files[i]);
         ECK_HAVE(path);
         ECK_TRY(ecki_target_copy(output->target, carried->files[i], path, err));

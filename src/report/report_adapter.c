@@ -85,11 +85,11 @@ static ecki_json change_object(const eck_adapter_change *change)
     ecki_json_bool(&object, "kept", change->kept);
     put_real(&object, "norm", change->norm);
     put_real(&object, "error", change->error);
-    if (change->rank50 < 0) return object;
+    if (change->energy < 0) return object;
     ecki_json ranks = ecki_json_object();
-    ecki_json_integer(&ranks, "0.50", change->rank50);
-    ecki_json_integer(&ranks, "0.80", change->rank80);
-    ecki_json_integer(&ranks, "0.90", change->rank90);
+    put_integer(&ranks, "0.50", change->rank50);
+    put_integer(&ranks, "0.80", change->rank80);
+    put_integer(&ranks, "0.90", change->rank90);
     put_real(&object, "energy", change->energy);
     put_real(&object, "energy_clean", change->energy_clean);
     put_real(&object, "noise", change->noise);

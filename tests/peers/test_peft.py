@@ -464,6 +464,17 @@ BAD = {
     "backtracking": (pair(), PEFT | {"rank_pattern": {"(a+)++$": 3}}, "not understood"),
     "alpha": (pair(), PEFT | {"lora_alpha": "much"}, "no number"),
     "dora without magnitudes": (pair(), PEFT | {"use_dora": True}, "lora_magnitude_vector"),
+    "grouped convolution": (pair((4, 6, 3, 3), (8, 2, 1, 1)), PEFT, "in 2 groups"),
+    "inside a MultiheadAttention": (
+        {key.replace("q.", "attn.base_layer.out_proj."): value for key, value in pair().items()}, PEFT,
+        "lies inside an adapted module",
+    ),
+    "trained tokens": (
+        pair() | {"base_model.model.e.token_adapter.trainable_tokens_delta": torch.ones(2, 6)}, PEFT, "trainable tokens",
+    ),
+    "two halves of different kinds": (
+        {A: torch.ones(2, 6), B.replace(".lora_B.weight", ".lora_embedding_B"): torch.ones(5, 2)}, PEFT, "different kinds",
+    ),
     "foreign part": (pair() | {"base_model.model.q.lora_E": torch.ones(2)}, PEFT, "AdaLoRA"),
     "unknown part": (pair() | {"base_model.model.q.lora_C.weight": torch.ones(2)}, PEFT, "lora_C"),
     "prefix": ({"q.lora_A.weight": torch.ones(2, 6), "q.lora_B.weight": torch.ones(5, 2)}, PEFT, "q.lora_A.weight"),
@@ -483,6 +494,11 @@ def test_bad_files(tmp_path):
     refused(tmp_path, {down: torch.ones(2, 6), up: torch.ones(5, 2), "lora_unet_q.alpha": torch.tensor(float("nan"))},
             "no number")
     refused(tmp_path, {"lora_unet_q.lokr_w1": torch.ones(2, 3)}, "do not go together")
+    refused(tmp_path, {down: torch.ones(2, 6), up: torch.ones(5, 2), "lora_unet_q.hada_w1_a": torch.ones(2, 2)},
+            "more than one method")
+    refused(tmp_path, {down: torch.ones(2, 6), up: torch.ones(5, 2), "lora_unet_q.alpha": torch.ones(2)},
+            "not one number")
+    refused(tmp_path, {down: torch.ones(2, 6).to(torch.float8_e4m3fn), up: torch.ones(5, 2)}, "F8_E4M3")
     refused(tmp_path, {"weight": torch.ones(3, 3)}, "no adapter")
     refused(tmp_path, pair(), "adapter_config.json")
 
