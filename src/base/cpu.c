@@ -3,13 +3,23 @@
 
 #include "base/compiler.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/** Conversion of half-precision numbers, leaf 1: clang 14 has no name for it. AVX must be there too. */
+static bool has_f16c(void)
+{
+    unsigned int a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 ecki_cpu ecki_cpu_features(void)
 {
     ecki_cpu cpu = { false, false, false, false };
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    cpu.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               __builtin_cpu_supports("f16c");
+    cpu.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     cpu.avx512 = cpu.avx2 && __builtin_cpu_supports("avx512f") &&
                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                  __builtin_cpu_supports("avx512vl");
