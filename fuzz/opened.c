@@ -8,15 +8,14 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-static void promise(bool kept, const char *what)
+void promise(bool kept, const char *what)
 {
     if (kept) return;
     fprintf(stderr, "not kept: %s\n", what);
     abort();
 }
 
-// A container over one file in memory, of exactly its size.
-static ecki_container *hold(const char *name, const uint8_t *bytes, size_t count)
+ecki_container *hold(const char *name, const uint8_t *bytes, size_t count)
 {
     ecki_container *container = NULL;
     int32_t index;

@@ -4,6 +4,7 @@
 #ifndef OPENED_H
 #define OPENED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,12 @@ typedef struct memory_bound {
 /** The same for a reader whose matrices may have rows and columns that stand in no byte. */
 void open_bytes_within(const ecki_reader *reader, const char *name, const uint8_t *bytes,
                        size_t count, memory_bound bound);
+
+/** Aborts, saying what, if it is not so. */
+void promise(bool kept, const char *what);
+
+/** A container over one file in memory, of exactly its size, not read yet; ecki_container_close(). */
+ecki_container *hold(const char *name, const uint8_t *bytes, size_t count);
 
 /** What libFuzzer and the replay call. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
