@@ -23,6 +23,7 @@ typedef struct svd_settings {
     const char *mask, *weights; // of a fit, as the four below
     int64_t iterations; // -1 not given
     double tolerance, ridge; // -1 not given
+    double excess; // -1 not given
 } svd_settings;
 
 #define PLACE(member) offsetof(svd_settings, member)
@@ -66,12 +67,14 @@ static const opt_entry output_options[] = {
 };
 
 static const opt_entry how_options[] = {
-    { OPT_CHOICE, '\0', "engine", "auto|exact|golub-kahan|als|gradient", PLACE(engine), 0, 0,
+    { OPT_CHOICE, '\0', "engine", "auto|exact|krylov|golub-kahan|als|gradient", PLACE(engine), 0, 0,
       "how to compute; golub-kahan is LAPACK in f64; als and gradient fit" },
+    { OPT_PART, '\0', "excess", "E", PLACE(excess), DBL_MIN, 1,
+      "error over optimum - 1 allowed to --engine krylov; default 1e-4" },
     { OPT_CHOICE, '\0', "proof", "exact|residual|bound", PLACE(proof), 0, 0,
       "how the error is proven; default residual" },
     { OPT_INTEGER, '\0', "seed", "N", PLACE(seed), 0, 1e18,
-      "seed of the probes of --proof bound and of the start of a fit; default 0" },
+      "seed of probes, of --engine krylov and of the start of a fit; default 0" },
     { OPT_FLAG, '\0', "explain", NULL, PLACE(explain), 0, 0,
       "say what will be computed, how, and what it costs" },
     { 0 }
@@ -130,7 +133,7 @@ static eck_status check_usage(session *run, const svd_settings *from)
 
 static bool is_fit(const svd_settings *from)
 {
-    return from->engine >= 3;
+    return from->engine >= 4;
 }
 
 // What goes with a fit, and what with a fit only.
@@ -179,7 +182,7 @@ static bool wants_factors(const svd_settings *from)
 
 static eck_svd_options make_options(const svd_settings *from)
 {
-    static const eck_engine engines[] = { ECK_ENGINE_AUTO, ECK_ENGINE_EXACT,
+    static const eck_engine engines[] = { ECK_ENGINE_AUTO, ECK_ENGINE_EXACT, ECK_ENGINE_KRYLOV,
                                           ECK_ENGINE_GOLUB_KAHAN };
     static const eck_proof proofs[] = { ECK_PROOF_TAIL, ECK_PROOF_RESIDUAL, ECK_PROOF_BOUND };
     static const eck_dtype types[] = { ECK_DTYPE_NONE, ECK_DTYPE_F64, ECK_DTYPE_F32, ECK_DTYPE_F16,
@@ -190,6 +193,7 @@ static eck_svd_options make_options(const svd_settings *from)
     options.proof = proofs[from->proof];
     options.store = types[from->dtype];
     options.seed = (uint64_t)from->seed;
+    if (from->excess >= 0) options.excess = from->excess;
     options.rule = common->rank >= 0     ? ECK_RULE_RANK
                    : common->energy >= 0 ? ECK_RULE_ENERGY
                    : common->error >= 0  ? ECK_RULE_ERROR
@@ -314,7 +318,7 @@ done:
 static eck_als_options make_fit(const svd_settings *from, const matrix *mask, const matrix *weights)
 {
     eck_als_options options = ECK_ALS_OPTIONS_INIT;
-    options.engine = from->engine == 3 ? ECK_ENGINE_ALS : ECK_ENGINE_GRADIENT;
+    options.engine = from->engine == 4 ? ECK_ENGINE_ALS : ECK_ENGINE_GRADIENT;
     options.rank = from->common.rank;
     options.store = make_options(from).store;
     options.seed = (uint64_t)from->seed;
@@ -399,7 +403,9 @@ static eck_status cmd_svd(session *run, char **arguments)
     eck_status status = ECK_OK;
     const char *operand = NULL;
     matrix input = { NULL, NULL, NULL, NULL };
-    svd_settings from = { .proof = 1, .iterations = -1, .tolerance = -1, .ridge = -1 };
+    svd_settings from = {
+        .proof = 1, .iterations = -1, .tolerance = -1, .ridge = -1, .excess = -1
+    };
 
     settings_init(&from.common);
     TRY(settings_parse(run, &command_svd, &from.common, &operand, arguments));

@@ -152,8 +152,12 @@ static void print_matrix(session *run, const eck_operator_info *info)
 void svd_print(session *run, const eck_svd *svd, const eck_operator_info *info, bool factors)
 {
     print_matrix(run, info);
-    table_line(run->out, "numerical rank", "%lld: values above %s", (long long)svd->numerical_rank,
-               figure_number(svd->tolerance).text);
+    if (svd->numerical_rank >= 0)
+        table_line(run->out, "numerical rank", "%lld: values above %s",
+                   (long long)svd->numerical_rank, figure_number(svd->tolerance).text);
+    else
+        table_line(run->out, "numerical rank", "unknown: engine %s finds the leading values only",
+                   eck_engine_name(svd->engine));
     print_values(run, "singular values", svd->s->data, svd->s->shape[0]);
     if (factors) {
         table_line(run->out, "rank", "%lld: %s numbers in two factors, %s in the matrix",

@@ -3,7 +3,8 @@
  *
  * Lanes: ECK_ENGINE_EXACT for storage of at most 32 bits is the eigen-decomposition of the F64 Gram on the short side
  * (values first, vectors of the chosen rank after); for F64 storage it is QR and LAPACK's divide and conquer, with a
- * retry chain. ECK_ENGINE_GOLUB_KAHAN is LAPACK on the whole matrix in F64: the reference the others are held against.
+ * retry chain. ECK_ENGINE_KRYLOV finds the leading terms alone, in a few reads of A, to a proven excess over the
+ * optimum; what it cannot do it hands to EXACT (docs/methods/krylov.md). ECK_ENGINE_GOLUB_KAHAN is LAPACK on the whole matrix in F64: the reference the others are held against.
  */
 #ifndef ECKART_SVD_H
 #define ECKART_SVD_H
@@ -25,14 +26,14 @@ typedef enum eck_engine {
     ECK_ENGINE_AUTO = 0,
     ECK_ENGINE_EXACT = 1,
     ECK_ENGINE_DEFLATED = 2, /**< refused: no lane answers to it yet */
-    ECK_ENGINE_KRYLOV = 3, /**< refused: no lane answers to it yet */
+    ECK_ENGINE_KRYLOV = 3,
     ECK_ENGINE_JACOBI = 4, /**< eck_svd_batch_compute() only */
     ECK_ENGINE_GOLUB_KAHAN = 5,
     ECK_ENGINE_ALS = 8, /**< eck_als_compute() only */
     ECK_ENGINE_GRADIENT = 9 /**< eck_als_compute() only */
 } eck_engine;
 
-/** Name used by option, plan, JSON and report ("exact", "jacobi", "golub-kahan", "als", "gradient"); static. */
+/** Name used by option, plan, JSON and report ("exact", "krylov", "jacobi", "golub-kahan", "als", "gradient"); static. */
 ECK_API const char *eck_engine_name(eck_engine engine);
 
 typedef enum eck_rule {
@@ -80,7 +81,8 @@ typedef struct eck_certificate {
     double optimum_low, optimum_high; /**< bracket of the Eckart-Young optimum of this rank */
     double excess_high; /**< error_high / optimum_low - 1; infinity when optimum_low is 0 */
     double floor; /**< nothing below this is claimed */
-    double failure; /**< probability that the bound is wrong; 0 = deterministic */
+    double
+        failure; /**< probability that the bound is wrong; 0 = deterministic. Engine KRYLOV: that optimum_low is */
     double orthogonality; /**< max | V^T V - I | of the orthonormal factor in F64; -1 none wanted */
 } eck_certificate;
 
@@ -92,8 +94,8 @@ typedef struct eck_svd_options {
     int64_t rank; /**< for RANK, 0 = none at all; else a cap, 0 = no cap */
     uint32_t want; /**< default VALUES | LEFT | RIGHT */
     eck_proof proof; /**< default RESIDUAL */
-    double failure; /**< for BOUND: default 1e-6, 1e-12 .. 0.5 */
-    uint64_t seed; /**< of the probes; default 0 */
+    double failure; /**< for BOUND and KRYLOV: default 1e-6, 1e-12 .. 0.5 */
+    uint64_t seed; /**< of the probes and of KRYLOV; default 0 */
     eck_dtype
         store; /**< type of the factors: F64, F32, F16, BF16; NONE (default): F64 for F64 storage, else F32 */
     double
@@ -113,13 +115,16 @@ ECK_API void eck_svd_options_init(eck_svd_options *options);
 /** Owned by the caller, eck_svd_free(); members not wanted are NULL. */
 typedef struct eck_svd {
     int64_t rows, cols, rank;
-    int64_t numerical_rank; /**< values above tolerance */
+    int64_t
+        numerical_rank; /**< values above tolerance; -1 unknown: engine KRYLOV finds the leading values only */
     double tolerance; /**< max(rows,cols) * epsilon of the storage type * s_1 */
     eck_engine engine; /**< the lane that answered */
-    const char *solver; /**< "dstemr", "dstedc", "dgesdd", "dgesvd", "dgesvj"; static */
+    const char
+        *solver; /**< "dstemr", "dstedc", "dgesdd", "dgesvd", "dgesvj", "block-krylov"; static */
     bool reproducible; /**< same bytes for any number of threads */
     eck_array *u; /**< [rows,rank]; FULL: [rows,rows]; COMPACT: last */
-    eck_array *s; /**< F64 [min(rows,cols)], all values, descending */
+    eck_array *
+        s; /**< F64, descending: all min(rows,cols) values; engine KRYLOV: [rank], each at most the true one */
     eck_array *v; /**< [cols,rank]; FULL: [cols,cols]; COMPACT: first^T */
     eck_side orthonormal; /**< COMPACT: the side whose factor is orthonormal (RIGHT: v) */
     double energy; /**< 1 - tail^2/norm2 of the kept values, before storage rounding */

@@ -37,6 +37,7 @@ Result = TypeVar("Result")
 ENGINES = {
     "auto": eck_engine.ECK_ENGINE_AUTO,
     "exact": eck_engine.ECK_ENGINE_EXACT,
+    "krylov": eck_engine.ECK_ENGINE_KRYLOV,
     "golub-kahan": eck_engine.ECK_ENGINE_GOLUB_KAHAN,
 }
 PROOFS = {
@@ -75,7 +76,7 @@ class SVD:
     Vt: Any  #: [rank, cols]; square if full_matrices
     values: np.ndarray[Any, np.dtype[np.float64]]  #: all min(rows, cols) singular values
     rank: int
-    numerical_rank: int  #: values above tolerance
+    numerical_rank: int | None  #: values above tolerance; None: engine "krylov" finds the leading values only
     tolerance: float
     error: float  #: relative Frobenius error of U diag(S) Vt; as certificate.error
     energy: float  #: share of the sum of squares that the kept values hold
@@ -129,8 +130,8 @@ def _whole(name: str, value: Any, limit: int) -> int:
     return whole
 
 
-def _options(rank: Any, energy: Any, error: Any, engine: str, proof: str, failure: float, dtype: Any, seed: int) \
-        -> eck_svd_options:
+def _options(rank: Any, energy: Any, error: Any, engine: str, proof: str, failure: float, dtype: Any, seed: int,
+             excess: float = 1e-4) -> eck_svd_options:
     """rank alone is the rule, beside energy or error it is a cap; none of the three: every term."""
     options = ECK_SVD_OPTIONS_INIT()
     if energy is not None and error is not None:
@@ -147,6 +148,7 @@ def _options(rank: Any, energy: Any, error: Any, engine: str, proof: str, failur
     options.engine = _choice("engine", engine, ENGINES)
     options.proof = _choice("proof", proof, PROOFS)
     options.failure = _part("failure", failure)
+    options.excess = _part("excess", excess)
     options.store = storage_type(dtype)
     options.seed = _whole("seed", seed, 2**64)
     return options
@@ -200,6 +202,7 @@ def svd(
     engine: str = "auto",
     proof: str = "residual",
     failure: float = 1e-6,
+    excess: float = 1e-4,
     dtype: Any = None,
     threads: int | None = None,
     memory: int | None = None,
@@ -213,7 +216,9 @@ def svd(
     energy         keep the fewest terms that hold this share of the sum of squared values, 0 < energy <= 1
     error          keep the fewest terms with a relative Frobenius error of this or less, 0 <= error < 1
     full_matrices  complete U and Vt to square ones
-    engine         "auto", "exact", or "golub-kahan": LAPACK on the whole matrix in float64
+    engine         "auto", "exact", "krylov": the leading terms alone, to `excess`, in few reads of A; what it cannot
+                   do goes to "exact"; or "golub-kahan": LAPACK on the whole matrix in float64
+    excess         how far above the optimum the error may stay with "krylov"
     proof          how the error is known: "residual", "exact" (from all values) or "bound" (probes, wrong with
                    probability `failure`; `seed` is theirs)
     dtype          type of U and Vt; default float64 for float64 and wider integers, else float32
@@ -235,7 +240,7 @@ def svd(
     """
     matrix = borrow(A)
     run = Run(threads, memory, progress)
-    options = _options(rank, energy, error, engine, proof, failure, dtype, seed)
+    options = _options(rank, energy, error, engine, proof, failure, dtype, seed, excess)
     if full_matrices:
         options.want |= ECK_WANT_FULL
     lib = library()
@@ -250,7 +255,7 @@ def svd(
             Vt=right.T,
             values=values,
             rank=found.rank,
-            numerical_rank=found.numerical_rank,
+            numerical_rank=found.numerical_rank if found.numerical_rank >= 0 else None,
             tolerance=found.tolerance,
             error=certificate.error,
             energy=found.energy,

@@ -204,6 +204,9 @@ done:
 static eck_status eigen_options(ecki_svd_job *job, const eck_svd_options *given, eck_error *err)
 {
     const eck_status status = ecki_svd_check_options(&job->options, given, &job->a->info, err);
+    if (status == ECK_OK && job->options.engine == ECK_ENGINE_KRYLOV)
+        return ecki_error(err, ECK_E_RANGE, -1,
+                          "engine 'krylov' has no form for symmetric matrices");
     if (status != ECK_OK) return status;
     const bool vectors = ecki_wants_factors(&job->options);
     job->options.want = ECK_WANT_VALUES | (vectors ? ECK_WANT_LEFT | ECK_WANT_RIGHT : 0);

@@ -32,6 +32,17 @@ bool ecki_wants_factors(const eck_svd_options *options)
            0;
 }
 
+// Lengths of the vectors of both sides.
+static int64_t near_length(const ecki_svd_job *job)
+{
+    return job->orthonormal == ECK_SIDE_RIGHT ? job->a->info.cols : job->a->info.rows;
+}
+
+static int64_t far_length(const ecki_svd_job *job)
+{
+    return job->orthonormal == ECK_SIDE_RIGHT ? job->a->info.rows : job->a->info.cols;
+}
+
 // sum of squares of a [m,k], row by row.
 static double square_sum(const double *x, int64_t m, int64_t k)
 {
@@ -151,7 +162,6 @@ static eck_status resolve_block(ecki_svd_job *job, double *near, double *far, co
                                 int64_t first, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const eck_operator_info *const info = &job->a->info;
     const int64_t k = job->rank, q = k - first;
     block_source source = { r, k, first };
     ecki_dense_svd svd = { .m = q, .n = q };
@@ -163,9 +173,9 @@ static eck_status resolve_block(ecki_svd_job *job, double *near, double *far, co
     ECK_TRY(ecki_dense_solve(&svd, ECKI_DGESDD, &solver, load_block, &source, err));
     // U by columns is U^T by rows; V^T by columns is V by rows.
     const ecki_matrix p = ecki_transposed(ecki_matrix_of(svd.u, q, q));
-    ECK_TRY(rotate(far, ecki_max(info->rows, info->cols), k, first, p, err));
+    ECK_TRY(rotate(far, far_length(job), k, first, p, err));
     const ecki_matrix turn = ecki_matrix_of(svd.vt, q, q);
-    ECK_TRY(rotate(near, ecki_min(info->rows, info->cols), k, first, turn, err));
+    ECK_TRY(rotate(near, near_length(job), k, first, turn, err));
     memcpy(job->s + first, svd.s, (size_t)q * sizeof *svd.s);
 done:
     ecki_free(svd.vt);
@@ -197,7 +207,7 @@ static eck_status orthonormal_far(ecki_svd_job *job, double *near, double *far, 
     double block2 = 0.0;
     int64_t first = 0;
     ECK_ALLOC_RAW(r, k * k);
-    ECK_TRY(ecki_orthonormalize(far, ecki_max(info->rows, info->cols), k, r, err));
+    ECK_TRY(ecki_orthonormalize(far, far_length(job), k, r, err));
     while (first < k && job->s[first] > RESOLVED * job->s[0])
         first++;
     job->defect = sqrt(upper_defect2(r, job->s, k, first));
@@ -223,7 +233,6 @@ done:
 static eck_status expand(ecki_svd_job *job, double *near, double *far, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const eck_operator_info *const info = &job->a->info;
     const int64_t k = job->rank;
     if ((job->options.want & ECK_WANT_COMPACT) || k == 0) goto done;
     ECK_ALLOC_RAW(job->s, k);
@@ -233,10 +242,21 @@ static eck_status expand(ecki_svd_job *job, double *near, double *far, eck_error
     const double ratio = job->s[k - 1] > 0.0 ? job->s[0] / job->s[k - 1] : INFINITY;
     const double off = 64.0 * 0x1p-53 * ratio * ratio;
     if (off < 0.125 * 0.5 * eck_dtype_epsilon(job->options.store))
-        divide_columns(job, far, ecki_max(info->rows, info->cols));
+        divide_columns(job, far, far_length(job));
     else
         ECK_TRY(orthonormal_far(job, near, far, err));
 done:
+    return status;
+}
+
+eck_status ecki_factor_expand(ecki_svd_job *job, double **near, double **far, eck_error *err)
+{
+    const bool right = job->orthonormal == ECK_SIDE_RIGHT;
+    const eck_status status = expand(job, *near, *far, err);
+    if (status != ECK_OK) return status;
+    job->u = right ? *far : *near;
+    job->v = right ? *near : *far;
+    *near = *far = NULL;
     return status;
 }
 
@@ -244,19 +264,15 @@ eck_status ecki_factor_exact(ecki_svd_job *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_operator_info *const info = &job->a->info;
-    const bool tall = info->rows >= info->cols;
     double *near = NULL, *far = NULL;
-    ECK_ALLOC_RAW(near, ecki_min(info->rows, info->cols) * job->rank);
+    job->orthonormal = ecki_near_side(info->rows, info->cols);
+    ECK_ALLOC_RAW(near, near_length(job) * job->rank);
     ECK_TRY(near_and_far(job, near, &far, false, err));
     if (!captured_enough(job)) ECK_TRY(near_and_far(job, near, &far, true, err));
     ECK_REQUIRE(captured_enough(job), ECK_E_SOLVER, -1,
                 "vectors of '%s' miss energy: %.17g of %.17g kept", job->a->name, job->captured,
                 kept_energy(job));
-    ECK_TRY(expand(job, near, far, err));
-    job->orthonormal = tall ? ECK_SIDE_RIGHT : ECK_SIDE_LEFT;
-    job->u = tall ? far : near;
-    job->v = tall ? near : far;
-    near = far = NULL;
+    ECK_TRY(ecki_factor_expand(job, &near, &far, err));
 done:
     ecki_free(far);
     ecki_free(near);

@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "eckart/svd.h"
 #include "linalg/certificate.h"
+#include "linalg/krylov_lane.h"
 #include "linalg/lapack.h"
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
@@ -170,6 +171,48 @@ static sizes sizes_of(const eck_operator_info *info, const eck_svd_options *o, i
     s.proof = o->proof;
     s.failure = o->failure;
     return s;
+}
+
+// Bytes of the Krylov lane with `most` columns of basis: what is held throughout, and the largest of a step, a small
+// eigenproblem beside the factors, and finishing.
+static double krylov_bytes(const ecki_svd_job *job, const sizes *s, double most)
+{
+    const double b = (double)ecki_krylov_block((int64_t)(s->k > 0.0 ? s->k : 512.0));
+    const bool right = ecki_krylov_side(job->a) == ECK_SIDE_RIGHT;
+    const double n = right ? s->cols : s->rows, m = right ? s->rows : s->cols;
+    const double held = 0.5 * n * (most + b) + n * b + most * most + 4.0 * b * most;
+    const double panel = 0.5 * (double)ecki_normal_lines((int64_t)smaller(n, 1e12)) * (n + b);
+    const double pieces = 0.5 * ceil(n / 512.0) * most * b;
+    const double step = 3.0 * n * b + larger(larger(panel, n * b), larger(pieces, scan_phase(s)));
+    const double small = 5.0 * most * most + 20.0 * most;
+    const double k = s->k > 0.0 ? s->k : most;
+    const double products =
+        larger(apply_panels(s, s->rows, s->cols), transpose_panels(s, s->rows, s->cols));
+    const double factors =
+        (n + m) * k + larger(0.5 * n * k + small, larger(3.0 * k * k + 600.0 * k, products));
+    const double finish = 2.0 * (n + m) * k + finish_phase(s);
+    return 8.0 * larger(held + larger(step, larger(small, factors)), finish) + 65536.0;
+}
+
+eck_status ecki_krylov_foresee(int64_t *most_out, const ecki_svd_job *job, eck_error *err)
+{
+    const eck_operator_info *const info = &job->a->info;
+    const int64_t allowed = job->context ? job->context->memory : 0,
+                  least = ecki_min(info->rows, info->cols);
+    const eck_svd_options *const o = &job->options;
+    const sizes s = sizes_of(info, o, o->rank, ecki_threads(job->context));
+    const int64_t rank = o->rank > 0 ? ecki_min(o->rank, least) : 512, b = ecki_krylov_block(rank);
+    int64_t most = ecki_krylov_room(rank, least);
+    const int64_t fewest = ecki_min(most, rank + 4 * b);
+    while (allowed > 0 && most > fewest && krylov_bytes(job, &s, (double)most) > (double)allowed)
+        most -= b;
+    const double needed = krylov_bytes(job, &s, (double)most);
+    if (allowed > 0 && needed > (double)allowed)
+        return ecki_error(err, ECK_E_BUDGET, -1,
+                          "factoring '%s' needs %.0f bytes, %lld are allowed", job->a->name, needed,
+                          (long long)allowed);
+    *most_out = most;
+    return ECK_OK;
 }
 
 int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank,

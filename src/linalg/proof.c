@@ -15,11 +15,20 @@
 enum { STRIP = 128 };
 
 #define UNIT 0x1p-53
+// An identity that leaves the error of factors wider open than this share gives way to a pass over the matrix.
+#define SHARP 1e-4
 
 // tails[k], and the interval that holds the Eckart-Young optimum.
 static void optimum(double *low, double *high, const ecki_svd_job *job)
 {
     const double tail = job->spectrum->info.tails[job->rank];
+    if (job->gap.set) { // of the vectors kept, and what better ones could take off
+        const double norm2 = job->spectrum->norm2, tail2 = norm2 - job->captured;
+        const double rounding = job->gap.rounding * norm2;
+        *low = sqrt(fmax(0.0, (tail2 - job->gap.slack - rounding) / norm2));
+        *high = sqrt(fmax(0.0, (tail2 + rounding) / norm2));
+        return;
+    }
     if (job->backward > 0.0) { // singular values move by at most the backward error
         *low = fmax(0.0, tail - job->backward);
         *high = tail + job->backward;
@@ -65,6 +74,7 @@ typedef struct perturbation {
     int64_t m, n, k;
     double rounding; // sum_j ||dw_j|| ||v_j|| + ||w_j|| ||dv_j||, column by column
     double both; // sum_j ||dw_j|| ||dv_j||
+    double turned; // sum_j ||w_j|| ||dv_j||
     double near; // ||dV||_F
 } perturbation;
 
@@ -141,6 +151,7 @@ static eck_status perturbation_sums(perturbation *p, eck_error *err)
                      dv = length[3 * k + j];
         p->rounding += dw * v + w * dv;
         p->both += dw * dv;
+        p->turned += w * dv;
         near2 += dv * dv;
     }
     p->near = sqrt(near2);
@@ -187,6 +198,14 @@ static double straight_error(const ecki_svd_job *job, double norm)
     return job->defect + sums * sqrt((double)job->rank) * norm;
 }
 
+// Bound of |<R, W dV^T>| = |<R^T W, dV>|. Of vectors from a complete spectrum R^T W is an error; of others nothing is
+// known but ||R^T w_j|| <= ||R|| ||w_j||.
+static double vectors_error(const ecki_svd_job *job, const perturbation *p, double t, double norm)
+{
+    if (job->gap.set) return t * p->turned;
+    return job->backward > 0.0 ? 0.0 : job->spectrum->info.tail_error * norm * norm * p->near;
+}
+
 // With T the error of the F64 factors, D = W V^T - stored and R = A - W V^T: ||R + D||^2 is at most
 // T^2 + ||D||^2 + 2 |<R, D>|. R V = 0 and R^T W = 0 up to the error of the vectors, so that only products
 // of two roundings are left of <R, D>: |<R dV, dW>| <= T sum_j ||dv_j|| ||dw_j|| (docs/methods/svd.md).
@@ -203,12 +222,14 @@ static eck_status tail_distance(ecki_distance *out, const ecki_svd_job *job, con
     ECK_TRY(perturbation_norm2(&d2, &p, err));
     const double t = high * norm, straight = straight_error(job, norm);
     const double d2_error = (double)(p.m + p.n + p.k + 8) * UNIT * p.rounding * p.rounding;
-    const double slack = job->backward > 0.0 ? 0.0 : info->tail_error * norm * norm * p.near;
+    const double slack = vectors_error(job, &p, t, norm);
     const double cross = 2.0 * (t * p.both + slack);
     out->norm = norm;
     out->residual = sqrt(tail * tail + d2);
     out->high = sqrt(t * t + d2 + d2_error + cross) + straight;
-    const double least = low * low * norm * norm + d2 - d2_error - cross;
+    const double t_low =
+        job->gap.set ? fmax(0.0, 2.0 * tail * tail - t * t) : low * low * norm * norm;
+    const double least = t_low + d2 - d2_error - cross;
     out->low = fmax(0.0, sqrt(fmax(0.0, least)) - straight);
     out->floor = fmax(20.0 * straight, sqrt(10.0 * (t * t - tail * tail + slack)));
 done:
@@ -293,6 +314,24 @@ done:
     return status;
 }
 
+// The distance by the proof that was asked for. A lane without a spectrum has the residual from an identity, where that
+// is sharp enough.
+static eck_status find_distance(ecki_distance *out, const ecki_svd_job *job, const eck_svd *svd,
+                                eck_proof proof, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    if (!svd->u) {
+        values_distance(out, job);
+        return ECK_OK;
+    }
+    if (proof == ECK_PROOF_TAIL) return tail_distance(out, job, svd, err);
+    if (proof == ECK_PROOF_BOUND || !job->gap.set) return measured_distance(out, job, svd, err);
+    ECK_TRY(tail_distance(out, job, svd, err));
+    if (out->high - out->low > SHARP * out->high) ECK_TRY(measured_distance(out, job, svd, err));
+done:
+    return status;
+}
+
 eck_status ecki_svd_certify(eck_certificate *out, const ecki_svd_job *job, const eck_svd *svd,
                             eck_error *err)
 {
@@ -300,13 +339,10 @@ eck_status ecki_svd_certify(eck_certificate *out, const ecki_svd_job *job, const
     ecki_distance distance;
     double low = 0.0, high = 0.0, orthogonality = -1.0;
     const bool factors = svd->u != NULL;
-    const eck_proof proof = factors ? job->options.proof : ECK_PROOF_TAIL;
-    if (!factors)
-        values_distance(&distance, job);
-    else if (proof == ECK_PROOF_TAIL)
-        ECK_TRY(tail_distance(&distance, job, svd, err));
-    else
-        ECK_TRY(measured_distance(&distance, job, svd, err));
+    eck_proof proof = factors ? job->options.proof : ECK_PROOF_TAIL;
+    if (job->gap.set && proof == ECK_PROOF_TAIL)
+        proof = ECK_PROOF_RESIDUAL; // no lane without a spectrum has a tail
+    ECK_TRY(find_distance(&distance, job, svd, proof, err));
     if (factors) ECK_TRY(find_orthogonality(&orthogonality, job, svd, err));
     ecki_certificate_fill(out, &distance);
     optimum(&low, &high, job);
@@ -317,7 +353,7 @@ eck_status ecki_svd_certify(eck_certificate *out, const ecki_svd_job *job, const
     out->optimum_high = fmin(high, out->error_high);
     out->optimum_low = fmin(out->optimum_low, out->optimum_high);
     out->excess_high = low > 0.0 ? fmax(0.0, out->error_high / out->optimum_low - 1.0) : INFINITY;
-    out->failure = proof == ECK_PROOF_BOUND ? job->options.failure : 0.0;
+    out->failure = (proof == ECK_PROOF_BOUND ? job->options.failure : 0.0) + job->gap.failure;
     out->orthogonality = orthogonality;
 done:
     return status;

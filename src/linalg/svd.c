@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/krylov_lane.h"
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
 
@@ -20,8 +21,9 @@ const char *eck_engine_name(eck_engine engine)
         return "auto";
     case ECK_ENGINE_EXACT:
         return "exact";
-    case ECK_ENGINE_DEFLATED: // no lane answers to these two yet
     case ECK_ENGINE_KRYLOV:
+        return "krylov";
+    case ECK_ENGINE_DEFLATED: // no lane answers to it yet
         break;
     case ECK_ENGINE_JACOBI:
         return "jacobi";
@@ -95,16 +97,17 @@ eck_status ecki_svd_check_options(eck_svd_options *out, const eck_svd_options *g
     ECK_REQUIRE(eck_dtype_is_weight(o.store), ECK_E_RANGE, -1,
                 "factors cannot be stored as %s: F64, F32, F16 or BF16", eck_dtype_name(o.store));
     ECK_REQUIRE(o.engine == ECK_ENGINE_AUTO || o.engine == ECK_ENGINE_EXACT ||
-                    o.engine == ECK_ENGINE_GOLUB_KAHAN,
-                ECK_E_RANGE, -1, "engine %d has no lane here: auto, exact or golub-kahan",
+                    o.engine == ECK_ENGINE_KRYLOV || o.engine == ECK_ENGINE_GOLUB_KAHAN,
+                ECK_E_RANGE, -1, "engine %d has no lane here: auto, exact, krylov or golub-kahan",
                 (int)o.engine);
     ECK_REQUIRE(o.excess > 0.0 && o.excess <= 1.0, ECK_E_RANGE, -1, "excess %g lies outside (0,1]",
                 o.excess);
     ECK_REQUIRE(o.proof == ECK_PROOF_TAIL || o.proof == ECK_PROOF_RESIDUAL ||
                     o.proof == ECK_PROOF_BOUND,
                 ECK_E_RANGE, -1, "proof %d is unknown", (int)o.proof);
-    ECK_REQUIRE(o.proof != ECK_PROOF_BOUND || (o.failure >= 1e-12 && o.failure <= 0.5), ECK_E_RANGE,
-                -1, "failure %g lies outside 1e-12 .. 0.5", o.failure);
+    const bool random = o.proof == ECK_PROOF_BOUND || o.engine == ECK_ENGINE_KRYLOV;
+    ECK_REQUIRE(!random || (o.failure >= 1e-12 && o.failure <= 0.5), ECK_E_RANGE, -1,
+                "failure %g lies outside 1e-12 .. 0.5", o.failure);
     ECK_REQUIRE(o.rank >= 0, ECK_E_RANGE, -1, "rank %lld is negative", (long long)o.rank);
     if (o.engine == ECK_ENGINE_AUTO) o.engine = ECK_ENGINE_EXACT;
     *out = o;
@@ -155,6 +158,25 @@ done:
     return status;
 }
 
+// The iterative lane, with one thread of BLAS outside of its own tasks: its bytes then do not depend on threads.
+static eck_status compute_krylov(eck_svd **out, ecki_svd_job *job, bool *answered_out,
+                                 eck_error *err)
+{
+    const int32_t saved = ecki_blas_enter(1);
+    const eck_status status = ecki_svd_krylov(out, job, answered_out, err);
+    ecki_blas_leave(saved);
+    if (status == ECK_OK && !*answered_out) {
+        const double start = job->start;
+        ecki_svd_job_clear(job);
+        *job = (ecki_svd_job){ .a = job->a,
+                               .context = job->context,
+                               .options = job->options,
+                               .captured = -1.0,
+                               .start = start };
+    }
+    return status;
+}
+
 eck_context ecki_fit_context(const eck_context *context, const eck_operator_info *info)
 {
     const eck_context defaults = ECK_CONTEXT_INIT;
@@ -173,6 +195,12 @@ eck_status eck_svd_compute(eck_svd **out, const eck_operator *a, const eck_svd_o
     const int32_t saved = ecki_blas_enter(ecki_threads(&fit));
     ECK_TRY(ecki_svd_check_options(&job.options, options, &a->info, err));
     job.engine = job.options.engine;
+    bool answered = false;
+    if (job.engine == ECK_ENGINE_KRYLOV) {
+        ECK_TRY(compute_krylov(out, &job, &answered, err));
+        if (answered) goto done;
+        job.engine = job.options.engine = ECK_ENGINE_EXACT;
+    }
     ECK_TRY(require_memory(&job, ecki_wants_factors(&job.options) ? 0 : -1, err));
     if (a->info.storage == ECK_DTYPE_F64 || job.engine == ECK_ENGINE_GOLUB_KAHAN)
         status = ecki_svd_dense(out, &job, err);

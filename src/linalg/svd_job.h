@@ -13,6 +13,16 @@
 #include "linalg/lapack.h"
 #include "linalg/spectrum.h"
 
+/** What an iterative lane knows of the optimum, of scale A. */
+typedef struct ecki_gap {
+    bool set; /**< else the spectrum knows every value */
+    double
+        slack; /**< the squared values of the optimum sum to at most || A V ||_F^2 + slack, but for `failure` */
+    double
+        rounding; /**< bound of the error of || A ||_F^2 - || A V ||_F^2, relative to the first */
+    double failure;
+} ecki_gap;
+
 /** Factors are of scale A; freed by ecki_svd_job_clear(). */
 typedef struct ecki_svd_job {
     const eck_operator *a; /**< borrowed */
@@ -30,6 +40,7 @@ typedef struct ecki_svd_job {
         defect; /**< bound of || A P - u diag(s) v^T ||_F: the price of orthonormal far vectors */
     double backward; /**< F64 lane: || E ||_F / || A ||_F of the matrix A + E that the factors
                         belong to; else 0 */
+    ecki_gap gap;
     eck_engine engine;
     const char *solver;
     bool one_thread;
@@ -54,6 +65,10 @@ bool ecki_wants_factors(const eck_svd_options *options);
 
 /** Vectors of the near side, products for the far one, from a spectrum with its reduction. */
 eck_status ecki_factor_exact(ecki_svd_job *job, eck_error *err);
+
+/** From near vectors, orthonormal on side job->orthonormal, and A times them: u, s, v as wanted. Both move into the job
+ *  on success. */
+eck_status ecki_factor_expand(ecki_svd_job *job, double **near, double **far, eck_error *err);
 
 /** Signs, rounding to storage, completion, certificate. */
 eck_status ecki_svd_finish(eck_svd **out, ecki_svd_job *job, eck_error *err);

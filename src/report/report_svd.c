@@ -33,7 +33,10 @@ eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_inf
     ecki_json_integer(&object, "cols", svd->cols);
     ecki_json_text(&object, "dtype", eck_dtype_name(info->storage));
     ecki_json_integer(&object, "rank", svd->rank);
-    ecki_json_integer(&object, "numerical_rank", svd->numerical_rank);
+    if (svd->numerical_rank < 0)
+        ecki_json_add(&object, "numerical_rank", json_null());
+    else
+        ecki_json_integer(&object, "numerical_rank", svd->numerical_rank);
     ecki_json_real(&object, "tolerance", svd->tolerance);
     ecki_json_text(&object, "engine", eck_engine_name(svd->engine));
     ecki_json_text(&object, "solver", svd->solver);

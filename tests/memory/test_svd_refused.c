@@ -7,7 +7,7 @@
 
 #include "eckart/eckart.h"
 
-enum { ROWS = 37, COLS = 23, MOST = ROWS * ROWS };
+enum { ROWS = 37, COLS = 23, LARGE = 90, MOST = LARGE * LARGE };
 
 // A made matrix with a decaying spectrum, in F32 and F64, and a symmetric one; and how to run: one thread, so that the
 // same request is the n-th in every run.
@@ -65,6 +65,8 @@ static const svd_case svd_cases[] = {
     CASE("exact, full", ECK_DTYPE_F32, ROWS, COLS, ECK_ENGINE_EXACT, ECK_RULE_THIN, 0,
          BOTH | ECK_WANT_FULL, ECK_PROOF_RESIDUAL, ECK_DTYPE_NONE),
     CASE("F64", ECK_DTYPE_F64, ROWS, COLS, ECK_ENGINE_AUTO, ECK_RULE_NUMERICAL, 0, BOTH,
+         ECK_PROOF_RESIDUAL, ECK_DTYPE_NONE),
+    CASE("Krylov", ECK_DTYPE_F32, LARGE, LARGE, ECK_ENGINE_KRYLOV, ECK_RULE_RANK, 2, BOTH,
          ECK_PROOF_RESIDUAL, ECK_DTYPE_NONE),
     CASE("Golub-Kahan", ECK_DTYPE_F32, ROWS, COLS, ECK_ENGINE_GOLUB_KAHAN, ECK_RULE_RANK, 6, BOTH,
          ECK_PROOF_RESIDUAL, ECK_DTYPE_F32),

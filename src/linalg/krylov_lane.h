@@ -1,0 +1,25 @@
+/**
+ * Engine KRYLOV from outside: what it takes, how much room, and the lane itself.
+ */
+#ifndef ECKI_KRYLOV_LANE_H
+#define ECKI_KRYLOV_LANE_H
+
+#include "linalg/svd_job.h"
+
+/** True when the lane can take these options at all: a rule that cuts, factors wanted, room between rank and size. */
+bool ecki_krylov_fits(const eck_operator_info *info, const eck_svd_options *options);
+
+/** Columns of a step for a rank, and of the whole basis for a rank in a matrix whose shorter side is `least`. */
+int64_t ecki_krylov_block(int64_t rank);
+int64_t ecki_krylov_room(int64_t rank, int64_t least);
+
+/** The side whose vectors make the basis. */
+eck_side ecki_krylov_side(const eck_operator *a);
+
+/** Room for the basis within the memory of the context; ECK_E_BUDGET when even the least is too much. */
+eck_status ecki_krylov_foresee(int64_t *most_out, const ecki_svd_job *job, eck_error *err);
+
+/** *answered_out false: not converged, or not for this lane; nothing is written then, and no error. */
+eck_status ecki_svd_krylov(eck_svd **out, ecki_svd_job *job, bool *answered_out, eck_error *err);
+
+#endif
