@@ -57,6 +57,7 @@ bench: build
 	@scripts/install-deps test
 	@scripts/python-env
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick)
+	@$(PYTHON) bench/run_batches.py $(if $(QUICK),--quick)
 
 results:
 	@scripts/install-deps test
