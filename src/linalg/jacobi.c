@@ -41,6 +41,19 @@ static void order_pairs(ecki_jacobi_plan *plan)
     }
 }
 
+// Pairs from `begin` on, at most ECKI_JACOBI_TOGETHER, of which no two share a column.
+static int64_t apart_from(const ecki_jacobi_plan *plan, int64_t begin)
+{
+    uint32_t taken = 0;
+    int64_t end = begin;
+    for (; end < ecki_min(plan->pairs, begin + ECKI_JACOBI_TOGETHER); end++) {
+        const uint32_t both = (uint32_t)1 << plan->first[end] | (uint32_t)1 << plan->second[end];
+        if (taken & both) break;
+        taken |= both;
+    }
+    return end - begin;
+}
+
 void ecki_jacobi_plan_of(ecki_jacobi_plan *out, int64_t rows, int64_t cols, int64_t kept,
                          bool vectors)
 {
@@ -51,6 +64,8 @@ void ecki_jacobi_plan_of(ecki_jacobi_plan *out, int64_t rows, int64_t cols, int6
     out->by_qr = out->n > 1 && out->m >= 2 * out->n;
     out->groups = out->n <= TINY ? 4 : out->n <= SMALL ? 2 : 1;
     order_pairs(out);
+    for (int64_t i = 0; i < out->pairs; i++)
+        out->together[i] = (uint8_t)apart_from(out, i);
 }
 
 int64_t ecki_jacobi_work(const ecki_jacobi_plan *plan)

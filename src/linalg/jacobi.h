@@ -14,6 +14,7 @@
 
 enum {
     ECKI_JACOBI_ORDER = 32,
+    ECKI_JACOBI_TOGETHER = 4,
     ECKI_JACOBI_PAIRS = ECKI_JACOBI_ORDER * (ECKI_JACOBI_ORDER - 1) / 2
 };
 
@@ -27,6 +28,7 @@ typedef struct ecki_jacobi_plan {
     int groups; /**< vectors a number takes up: so many times LANES matrices make a block */
     int64_t pairs; /**< columns that are made orthogonal, in this order */
     uint8_t first[ECKI_JACOBI_PAIRS], second[ECKI_JACOBI_PAIRS];
+    uint8_t together[ECKI_JACOBI_PAIRS]; /**< so many pairs from here on share no column */
 } ecki_jacobi_plan;
 
 /** Some matrices and where their factors go, all of the kernel's real. */

@@ -133,39 +133,60 @@ ECKI_INLINE void scale(lanes *x, const lanes *a, int64_t count, const int groups
 
 // ---- sweeps
 
-// Makes columns p and q orthogonal where they are not.
-ECKI_INLINE void make_orthogonal(solver *s, int64_t p, int64_t q, real tolerance2, const int groups)
-{
-    const int64_t n = s->plan->n;
-    lanes *const x = s->x + p * s->height * groups, *const y = s->x + q * s->height * groups;
-    lanes *const a = s->norm + p * groups, *const b = s->norm + q * groups;
+// The rotations of one pair of columns, a group each; none where they are orthogonal already.
+typedef struct turn {
     lanes product[GROUPS_MAX];
     rotation by[GROUPS_MAX];
+    bool some;
+} turn;
+
+// The angles of a pair from t->product, and the squared lengths a and b as they will be.
+ECKI_INLINE void find_angles(turn *t, lanes *a, lanes *b, solver *s, real tolerance2,
+                             const int groups)
+{
     lane_mask active[GROUPS_MAX];
-    bool some = false;
-    dot(product, x, y, s->height, groups);
+    t->some = false;
     EACH_GROUP
     {
         const lanes least = choose(greater(a[g], b[g]), b[g], a[g]);
-        active[g] = greater(product[g] * product[g], a[g] * tolerance2 * b[g]) &
+        active[g] = greater(t->product[g] * t->product[g], a[g] * tolerance2 * b[g]) &
                     greater(least, lanes_of(FROZEN));
-        some |= any(active[g]);
+        t->some |= any(active[g]);
         s->rotated[g] |= active[g];
     }
-    if (!some) return;
+    if (!t->some) return;
     EACH_GROUP
     {
-        const rotation found = rotation_of(a[g], b[g], product[g]);
-        by[g].c = choose(active[g], found.c, lanes_of(1));
-        by[g].s = choose(active[g], found.s, lanes_of(0));
+        const rotation found = rotation_of(a[g], b[g], t->product[g]);
+        t->by[g].c = choose(active[g], found.c, lanes_of(1));
+        t->by[g].s = choose(active[g], found.s, lanes_of(0));
         const lanes gain = choose(active[g], found.gain, lanes_of(0));
         const lane_mask turned = greater(b[g], a[g]) & active[g];
         const lanes longer = choose(turned, b[g], a[g]), shorter = choose(turned, a[g], b[g]);
         a[g] = longer + gain;
         b[g] = shorter - gain;
     }
-    rotate(x, y, s->height, by, groups);
-    if (s->j) rotate(s->j + p * n * groups, s->j + q * n * groups, n, by, groups);
+}
+
+// Makes the columns of a few pairs that share none orthogonal where they are not: all products, all angles, all rotations,
+// so that the long chains of one angle run beside those of the next.
+ECKI_INLINE void make_orthogonal(solver *s, int64_t begin, int count, real tolerance2,
+                                 const int groups)
+{
+    const int64_t m = s->height, n = s->plan->n;
+    const uint8_t *const p = s->plan->first + begin, *const q = s->plan->second + begin;
+    turn turns[ECKI_JACOBI_TOGETHER];
+    for (int i = 0; i < count; i++)
+        dot(turns[i].product, s->x + p[i] * m * groups, s->x + q[i] * m * groups, m, groups);
+    for (int i = 0; i < count; i++)
+        find_angles(&turns[i], s->norm + p[i] * groups, s->norm + q[i] * groups, s, tolerance2,
+                    groups);
+    for (int i = 0; i < count; i++) {
+        if (!turns[i].some) continue;
+        rotate(s->x + p[i] * m * groups, s->x + q[i] * m * groups, m, turns[i].by, groups);
+        if (s->j)
+            rotate(s->j + p[i] * n * groups, s->j + q[i] * n * groups, n, turns[i].by, groups);
+    }
 }
 
 // Matrices rotated in the last sweep.
@@ -192,8 +213,8 @@ ECKI_INLINE bool sweep(solver *s, const int groups)
     for (int64_t j = 0; j < plan->n; j++)
         dot(s->norm + j * groups, s->x + j * s->height * groups, s->x + j * s->height * groups,
             s->height, groups);
-    for (int64_t i = 0; i < plan->pairs; i++)
-        make_orthogonal(s, plan->first[i], plan->second[i], tolerance2, groups);
+    for (int64_t i = 0; i < plan->pairs; i += plan->together[i])
+        make_orthogonal(s, i, plan->together[i], tolerance2, groups);
     EACH_GROUP rotated |= any(s->rotated[g]);
     return rotated;
 }

@@ -313,7 +313,7 @@ static void neighbours_and_threads(void **state)
         }
 }
 
-// [4,5,m,n] backwards, transposed twice and every second one: the same numbers, the same bytes.
+// [4,5,m,n] backwards, transposed and with gaps, then every second matrix of the plain one: the same bytes.
 static void layouts(void **state)
 {
     (void)state;
@@ -337,6 +337,13 @@ static void layouts(void **state)
     assert_int_equal(one->count, A * B);
     for (int64_t i = 0; i < A * B; i++)
         same_matrix(one, i, two, i);
+    const int64_t half[3] = { A * B / 2, M, N };
+    eck_view second = eck_view_of(plain, ECK_DTYPE_F32, 3, half);
+    second.stride[0] = 2 * M * N;
+    eck_svd_batch *const three = batch_of(second, NULL, 1);
+    for (int64_t i = 0; i < A * B / 2; i++)
+        same_matrix(one, 2 * i, three, i);
+    eck_svd_batch_free(three);
     eck_svd_batch_free(two);
     eck_svd_batch_free(one);
     test_free(strange);

@@ -177,6 +177,14 @@ static void every_pair_once(void **state)
             assert_false(met[plan.first[i]][plan.second[i]]);
             met[plan.first[i]][plan.second[i]] = true;
         }
+        for (int64_t i = 0; i < plan.pairs; i += plan.together[i]) {
+            bool taken[ECKI_JACOBI_ORDER] = { false };
+            assert_in_range(plan.together[i], 1, ECKI_JACOBI_TOGETHER);
+            for (int64_t k = i; k < i + plan.together[i]; k++) {
+                assert_false(taken[plan.first[k]] || taken[plan.second[k]]);
+                taken[plan.first[k]] = taken[plan.second[k]] = true;
+            }
+        }
     }
 }
 
