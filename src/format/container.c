@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "format/input.h"
 #include "format/npy.h"
+#include "format/onnx.h"
 
 // The bytes of every format read here are little-endian, and so are we: see ecki_swap_bytes().
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -53,9 +54,7 @@ char *ecki_container_string(ecki_container *container, const char *bytes, int64_
     return copy;
 }
 
-/** Makes room for one more element behind `count`; NULL when out of memory, the array is then as it
- * was. */
-static void *grow(void *array, int64_t count, size_t size)
+void *ecki_grow(void *array, int64_t count, size_t size)
 {
     enum { FIRST_ROOM = 16 };
     const bool full = count == 0 || (count >= FIRST_ROOM && (count & (count - 1)) == 0);
@@ -98,13 +97,14 @@ void ecki_container_close(ecki_container *container)
         ecki_free(container->sparse);
     }
     ecki_free(container->path);
+    ecki_onnx_free(container->onnx);
     ecki_free(container);
 }
 
 eck_status ecki_container_take_file(int32_t *index_out, ecki_container *container, ecki_file *file,
                                     eck_error *err)
 {
-    ecki_file *files = grow(container->files, container->file_count, sizeof *files);
+    ecki_file *files = ecki_grow(container->files, container->file_count, sizeof *files);
     if (!files) return ecki_error_memory(err, -1);
     container->files = files;
     files[container->file_count] = *file;
@@ -118,7 +118,7 @@ eck_status ecki_container_add_entry(ecki_entry **out, ecki_container *container,
     if (container->entry_count >= ECKI_TENSORS_MAX)
         return ecki_read_error(err, ECK_E_UNSUPPORTED, -1, container->path, "more than %d tensors",
                                ECKI_TENSORS_MAX);
-    ecki_entry *entries = grow(container->entries, container->entry_count, sizeof *entries);
+    ecki_entry *entries = ecki_grow(container->entries, container->entry_count, sizeof *entries);
     if (!entries) return ecki_error_memory(err, -1);
     container->entries = entries;
     *out = &entries[container->entry_count++];
@@ -148,7 +148,7 @@ eck_status ecki_container_add_metadata(ecki_container *container, const char *ke
 {
     const int64_t count = container->metadata_count;
     // pairs: the array of twice as many strings grows with the pairs
-    char **metadata = grow(container->metadata, count / 2, 2 * sizeof *metadata);
+    char **metadata = ecki_grow(container->metadata, count / 2, 2 * sizeof *metadata);
     if (!metadata) return ecki_error_memory(err, -1);
     container->metadata = metadata;
     metadata[count] = ecki_container_string(container, key, (int64_t)strlen(key));
@@ -166,7 +166,7 @@ eck_status ecki_container_warn(ecki_container *container, eck_error *err, const 
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    char **warnings = grow(container->warnings, container->warning_count, sizeof *warnings);
+    char **warnings = ecki_grow(container->warnings, container->warning_count, sizeof *warnings);
     if (!warnings) return ecki_error_memory(err, -1);
     container->warnings = warnings;
     warnings[container->warning_count] =

@@ -38,10 +38,14 @@ typedef struct ecki_reader {
 /** NULL-ended. */
 extern const ecki_reader *const ecki_readers[];
 extern const ecki_reader ecki_reader_safetensors, ecki_reader_npy, ecki_reader_npz, ecki_reader_csv,
-    ecki_reader_mtx;
+    ecki_reader_mtx, ecki_reader_onnx;
 
 /** True if the path ends so, in either case. */
 bool ecki_ends_with(const char *path, const char *ending);
+
+/** Makes room for one more element behind `count`, by doubling at powers of two; NULL when out of memory, the array is
+ * then as it was. */
+void *ecki_grow(void *array, int64_t count, size_t size);
 
 eck_status ecki_container_create(ecki_container **out, const char *path, eck_error *err);
 

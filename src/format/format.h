@@ -46,7 +46,7 @@ typedef struct ecki_sparse {
 } ecki_sparse;
 
 typedef struct ecki_container {
-    const char *format; /**< "safetensors", "npy", "npz", "csv", "mtx"; static */
+    const char *format; /**< "safetensors", "npy", "npz", "csv", "mtx", "onnx"; static */
     char *path; /**< as given */
     bool directory;
     ecki_file *files;
@@ -62,11 +62,12 @@ typedef struct ecki_container {
     int64_t *by_name; /**< entries in order of their names */
     ecki_sparse *
         sparse; /**< if not NULL, entry 0 is this matrix, and reading its bytes gives the dense one */
+    struct ecki_onnx *onnx; /**< the graph of an .onnx file, or NULL; owned */
 } ecki_container;
 
 /**
- * Opens by probing content, not the name: npy, npz (zip), safetensors, mtx, csv (by ending), "-" (npy,
- * mtx or csv on standard input). A directory: `eckart.safetensors[.index.json]` if there, else
+ * Opens by probing content, not the name: npy, npz (zip), safetensors, mtx, onnx, csv (by ending), "-"
+ * (standard input). A directory: `eckart.safetensors[.index.json]` if there, else
  * `model.safetensors[.index.json]`. Errors   every hazard of docs/formats/README.md; message names
  * file, tensor, found, allowed; offset = byte
  */

@@ -180,7 +180,8 @@ bool ecki_place_contained(const char *path, const char *directory)
 static bool leads_out(const ecki_file *file, const char *directory)
 {
     struct stat info;
-    if (lstat(file->path, &info) == 0 && !S_ISLNK(info.st_mode) &&
+    // of a name with folders in it, any of them may be a link
+    if (!strchr(file->name, '/') && lstat(file->path, &info) == 0 && !S_ISLNK(info.st_mode) &&
         (int64_t)info.st_ino == file->inode && (int64_t)info.st_dev == file->device)
         return false;
     const int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);

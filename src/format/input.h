@@ -40,7 +40,7 @@ eck_status ecki_read_error(eck_error *err, eck_status status, int64_t offset, co
 eck_status ecki_input_open(ecki_file *out, const char *path, const char *name, eck_error *err);
 
 /** As ecki_input_open, for one file of a directory: a symbolic link may not leave it, but for the
- * blobs of a Hugging Face cache whose snapshot the directory is. name: one path component. */
+ * blobs of a Hugging Face cache whose snapshot the directory is. name: one path component, or several. */
 eck_status ecki_input_open_in(ecki_file *out, const char *directory, const char *name,
                               eck_error *err);
 

@@ -17,9 +17,13 @@
 
 static const char index_ending[] = ".safetensors.index.json";
 
-const ecki_reader *const ecki_readers[] = { &ecki_reader_safetensors, &ecki_reader_npy,
-                                            &ecki_reader_npz,         &ecki_reader_mtx,
-                                            &ecki_reader_csv,         NULL };
+const ecki_reader *const ecki_readers[] = { &ecki_reader_safetensors,
+                                            &ecki_reader_npy,
+                                            &ecki_reader_npz,
+                                            &ecki_reader_mtx,
+                                            &ecki_reader_onnx,
+                                            &ecki_reader_csv,
+                                            NULL };
 
 /** First bytes of formats that are not read here. */
 static const struct {
@@ -32,8 +36,6 @@ static const struct {
     { "\x80\x02", 2, "a Python pickle" },
     { "\x80\x04", 2, "a Python pickle" },
     { "\x1f\x8b", 2, "compressed by gzip" },
-    { "\x08\x07\x12", 3, "an ONNX file" },
-    { "\x08\x08\x12", 3, "an ONNX file" },
 };
 
 bool ecki_ends_with(const char *path, const char *ending)
@@ -84,10 +86,10 @@ static const ecki_reader *find_reader(const ecki_head *head, eck_error *err)
         ecki_read_error(err, ECK_E_FORMAT, 0, head->path, "the file is empty");
     else if (best_match < ECKI_MATCH_CONTENT && known)
         ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
-                        "it is %s; safetensors, npy, npz, mtx and csv are read", known);
+                        "it is %s; safetensors, npy, npz, mtx, onnx and csv are read", known);
     else if (!best)
         ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
-                        "neither safetensors nor npy, npz, mtx or csv by content or name");
+                        "neither safetensors nor npy, npz, mtx, onnx or csv by content or name");
     else
         return best;
     return NULL;

@@ -12,7 +12,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "model/model.h"
+#include "model/graph.h"
 
 /** What a reason function looks at. */
 typedef struct subject {
@@ -441,7 +441,9 @@ eck_status ecki_layers_find(eck_model *model, eck_error *err)
             ECK_TRY(layer_from_module(layer, model, claimed[i] - 1, err));
         } else if (container->entries[i].ndim >= 2) {
             model->layer_count++;
-            ECK_TRY(layer_describe(layer, model, i, err));
+            ECK_TRY(container->onnx
+                        ? ecki_graph_describe(layer, model, container->onnx->by_entry[i], err)
+                        : layer_describe(layer, model, i, err));
         }
     }
     ECK_TRY(ties_find(model, err));
