@@ -107,7 +107,7 @@ const command command_inspect = {
     .operands = "MODEL [options]",
     .about =
         "MODEL is a Hugging Face directory, a directory made by eckart, or one .safetensors,\n"
-        ".npz or .npy file. Only indexes and configuration are read. Layers that differ in their\n"
+        ".onnx, .npz or .npy file. Only indexes and configuration are read. Layers that differ in their\n"
         "numbers alone share a row, x6.",
     .groups = groups,
     .examples = "eckart inspect all-MiniLM-L6-v2\n"

@@ -63,6 +63,7 @@ typedef struct ecki_onnx_attribute {
 
 typedef struct ecki_onnx_node {
     int32_t graph;
+    int32_t frame; /**< of a node with graphs in its attributes; else 0 */
     ecki_span field; /**< with its tag */
     ecki_span content;
     int64_t length_at; /**< byte of its length */

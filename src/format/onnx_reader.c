@@ -161,22 +161,42 @@ static eck_status read_attribute_field(ecki_onnx_reading *r, ecki_onnx_attribute
     }
 }
 
-/** A graph in an attribute; frames for the node and the attribute are made when the first is met. */
-static eck_status read_inner_graph(ecki_onnx_reading *r, int64_t node, const ecki_field *attribute,
-                                   const ecki_field *field, int32_t depth)
+/** The frame of a node, made when the first graph in it is met. */
+static eck_status node_frame(int32_t *out, ecki_onnx_reading *r, int64_t index)
+{
+    const ecki_onnx_node *node = &r->onnx->nodes[index];
+    const ecki_field whole = { .length_at = node->length_at,
+                               .begin = node->content.begin,
+                               .end = node->content.end };
+    eck_status status = ECK_OK;
+
+    *out = node->frame;
+    if (*out > 0) return ECK_OK;
+    status = add_frame(out, r, &whole, r->onnx->graphs[node->graph].frame);
+    if (status == ECK_OK) r->onnx->nodes[index].frame = *out;
+    return status;
+}
+
+/** An attribute on the way to a graph; frame 0: none yet. */
+typedef struct way {
+    int64_t node;
+    const ecki_field *attribute;
+    int32_t frame, depth;
+} way;
+
+/** A graph in an attribute. */
+static eck_status read_inner_graph(ecki_onnx_reading *r, way *to, const ecki_field *field)
 {
     eck_status status = ECK_OK;
-    const ecki_onnx_node *owner = &r->onnx->nodes[node];
-    const int32_t outer = owner->graph;
-    const ecki_field whole = { .length_at = owner->length_at,
-                               .begin = owner->content.begin,
-                               .end = owner->content.end };
-    ecki_onnx_graph graph = { .parent = outer, .owner = node };
+    ecki_onnx_graph graph = { .parent = r->onnx->nodes[to->node].graph, .owner = to->node };
 
     ECK_TRY(expect(r, field, ECKI_WIRE_BYTES, "a graph"));
-    ECK_TRY(add_frame(&graph.frame, r, &whole, r->onnx->graphs[outer].frame));
-    ECK_TRY(add_frame(&graph.frame, r, attribute, graph.frame));
-    ECK_TRY(read_graph(r, field, &graph, depth + 1));
+    if (to->frame == 0) {
+        ECK_TRY(node_frame(&graph.frame, r, to->node));
+        ECK_TRY(add_frame(&to->frame, r, to->attribute, graph.frame));
+    }
+    graph.frame = to->frame;
+    ECK_TRY(read_graph(r, field, &graph, to->depth + 1));
 done:
     return status;
 }
@@ -212,6 +232,7 @@ static eck_status read_attribute(ecki_onnx_reading *r, int64_t node, const ecki_
                                       .ints = r->onnx->integer_count,
                                       .tensor = -1,
                                       .field = { whole->start, whole->end } };
+    way to = { node, whole, 0, depth };
     ecki_field field;
 
     ecki_wire wire = ecki_wire_inside(&r->wire, whole);
@@ -223,8 +244,7 @@ static eck_status read_attribute(ecki_onnx_reading *r, int64_t node, const ecki_
     do {
         ECK_TRY(ecki_wire_next(&field, &wire));
         if (field.number == 5) ECK_TRY(read_attribute_tensor(r, node, &attribute, &field));
-        if (field.number == 6 || field.number == 11)
-            ECK_TRY(read_inner_graph(r, node, whole, &field, depth));
+        if (field.number == 6 || field.number == 11) ECK_TRY(read_inner_graph(r, &to, &field));
     } while (field.number != 0);
     ecki_onnx *onnx = r->onnx;
     // attributes of inner nodes came before: those of one node need not lie side by side

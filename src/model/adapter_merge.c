@@ -581,7 +581,9 @@ eck_status eck_adapter_merge(eck_adapter_outcome *out, const eck_model *base,
         .base = base, .sum = sum, .options = options ? options : &defaults, .context = context
     };
     eck_adapter_outcome outcome = { .energy = -1, .energy_clean = -1 };
-    const ecki_output_options output = { job.options->path, "model", job.options->replace, 0 };
+    const ecki_output_options output = { .path = job.options->path,
+                                         .prefix = "model",
+                                         .replace = job.options->replace };
     const double start = ecki_clock();
 
     ECK_TRY(check_inputs(sum, err));

@@ -118,11 +118,12 @@ static eck_status source_describe(compressing *job, eck_error *err)
     ECK_ALLOC(m->source_hashes, c->file_count);
     for (int32_t i = 0; i < c->file_count; i++) {
         const char *base = strrchr(c->files[i].name, '/');
-        m->source_count++;
-        m->source_files[i] = ecki_strdup(base ? base + 1 : c->files[i].name);
-        ECK_HAVE(m->source_files[i]);
-        m->source_hashes[i] = ecki_strdup(job->content->files[i]);
-        ECK_HAVE(m->source_hashes[i]);
+        if (c->files[i].descriptor < 0) continue; // decoded from another of them
+        const int64_t at = m->source_count++;
+        m->source_files[at] = ecki_strdup(base ? base + 1 : c->files[i].name);
+        ECK_HAVE(m->source_files[at]);
+        m->source_hashes[at] = ecki_strdup(job->content->files[i]);
+        ECK_HAVE(m->source_hashes[at]);
     }
 done:
     return status;
@@ -156,7 +157,7 @@ static eck_status add_stages(compressing *job, int64_t index, eck_error *err)
     job->jobs[index].first_item = job->items.count;
     for (int32_t i = 0; i < module->stage_count; i++) {
         ecki_tensor_spec spec = { module->stages[i].weight, store_of(job, layer), 0, { 0 } };
-        spec.ndim = eck_stage_shape(&module->stages[i].stage, spec.shape);
+        spec.ndim = ecki_stage_stored(&module->stages[i], spec.shape);
         ECK_TRY(ecki_items_add(&job->items, job->model, &spec, -1, err));
     }
     if (module->bias)
@@ -199,13 +200,26 @@ static eck_status write_chain(compressing *job, int64_t index, const eck_chain *
 {
     eck_status status = ECK_OK;
 
+    char *turned = NULL;
+
     if (!job->output) return ECK_OK;
     for (int32_t i = 0; i < chain->count; i++) {
         const int64_t item = job->jobs[index].first_item + i;
-        ECK_TRY(ecki_model_output_write(job->output, item, 0, chain->stages[i].weight->data,
-                                        job->items.list[item].bytes, err));
+        const int64_t bytes = job->items.list[item].bytes;
+        const eck_array *weight = chain->stages[i].weight;
+        const void *data = weight->data;
+        if (job->manifest->modules[index].stages[i].turned) {
+            ECK_ALLOC_RAW(turned, bytes);
+            ecki_turn(turned, data, weight->shape[0], weight->shape[1],
+                      eck_dtype_bits(weight->dtype) / 8);
+            data = turned;
+        }
+        ECK_TRY(ecki_model_output_write(job->output, item, 0, data, bytes, err));
+        ecki_free(turned);
+        turned = NULL;
     }
 done:
+    ecki_free(turned);
     return status;
 }
 
@@ -304,9 +318,10 @@ static eck_status prepare(compressing *job, eck_error *err)
     eck_status status = ECK_OK;
     const eck_model *model = job->model;
 
-    ECK_REQUIRE(strcmp(model->container->format, "safetensors") == 0, ECK_E_UNSUPPORTED, -1,
-                "cannot compress '%s', a %s file: a directory or a .safetensors file is needed "
-                "(svd takes arrays)",
+    ECK_REQUIRE(strcmp(model->container->format, "safetensors") == 0 || model->container->onnx,
+                ECK_E_UNSUPPORTED, -1,
+                "cannot compress '%s', a %s file: a directory, a .safetensors or an .onnx file is "
+                "needed (svd takes arrays)",
                 model->path, model->container->format);
     ECK_REQUIRE(!model->manifest, ECK_E_UNSUPPORTED, -1,
                 "cannot compress '%s': it is compressed already (restore it first)", model->path);
@@ -327,10 +342,12 @@ done:
 static eck_status output_open(compressing *job, const char *path, eck_error *err)
 {
     eck_status status = ECK_OK;
-    ecki_output_options options = { path, "eckart", job->options->replace, 0 };
+    ecki_output_options options = {
+        path, "eckart", job->options->replace, 0, job->manifest, false
+    };
 
     if (job->options->dry_run) return ECK_OK;
-    if (!job->model->container->directory)
+    if (!job->model->container->directory && !job->model->container->onnx)
         ECK_TRY(ecki_manifest_room(&options.reserved, job->manifest, err));
     ECK_TRY(ecki_model_output_create(&job->output, job->model, &job->items, &options, err));
 done:

@@ -14,7 +14,7 @@
 #include "decompose/compose.h"
 #include "eckart/context.h"
 #include "format/json.h"
-#include "model/model.h"
+#include "model/graph.h"
 
 static const char *const module_kinds[] = { "linear",    "conv",        "conv_transpose",
                                             "embedding", "conv1d_gpt2", NULL };
@@ -36,8 +36,18 @@ static const char *stage_kind_name(eck_stage_kind kind)
     return "?";
 }
 
+static void strings_clear(ecki_strings *strings)
+{
+    for (int64_t i = 0; i < strings->count; i++)
+        ecki_free(strings->list[i]);
+    ecki_free(strings->list);
+}
+
 void ecki_module_clear(ecki_module *module)
 {
+    strings_clear(&module->nodes);
+    strings_clear(&module->between);
+    ecki_free(module->tensor);
     for (int32_t i = 0; i < module->stage_count; i++)
         ecki_free(module->stages[i].weight);
     ecki_free(module->stages);
@@ -82,6 +92,16 @@ eck_stage ecki_module_dense(const ecki_module *module)
     }
     if (lookup) dense.kind = ECK_STAGE_LOOKUP;
     return dense;
+}
+
+int32_t ecki_stage_stored(const ecki_manifest_stage *stage, int64_t *shape_out)
+{
+    const int32_t ndim = eck_stage_shape(&stage->stage, shape_out);
+    if (!stage->turned || ndim != 2) return ndim;
+    const int64_t first = shape_out[0];
+    shape_out[0] = shape_out[1];
+    shape_out[1] = first;
+    return ndim;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
@@ -145,20 +165,37 @@ static eck_status stage_kind_read(eck_stage_kind *out, const json_t *object,
     return bad(r, "unknown kind of stage (allowed: linear, conv, conv_transpose, lookup, scale)");
 }
 
+/** A vector, maybe with dimensions of one behind it, as graphs need them. */
+static bool is_vector(const ecki_entry *entry)
+{
+    bool vector = entry->ndim >= 1;
+    for (int32_t i = 1; i < entry->ndim; i++)
+        vector = vector && entry->shape[i] == 1;
+    return vector;
+}
+
 /** The stage a tensor of that shape makes. */
 static eck_status stage_from_shape(eck_stage *out, eck_stage_kind kind, const ecki_entry *entry,
                                    int64_t groups, const reader *r)
 {
     const int64_t *shape = entry->shape;
 
-    if (kind != ECK_STAGE_CONV && groups != 1) return bad(r, "only a convolution has groups");
+    if (kind != ECK_STAGE_CONV && kind != ECK_STAGE_CONV_TRANSPOSE && groups != 1)
+        return bad(r, "only a convolution has groups");
+    if (kind == ECK_STAGE_CONV_TRANSPOSE && entry->ndim >= 3 && entry->ndim <= 5) {
+        int64_t made;
+        if (!ecki_mul(shape[1], groups, &made)) return bad(r, "groups: too many");
+        *out = eck_stage_conv(shape[0], made, groups, entry->ndim - 2, shape + 2);
+        out->kind = kind;
+        return ECK_OK;
+    }
     if (kind == ECK_STAGE_CONV && entry->ndim >= 3 && entry->ndim <= 5) {
         int64_t in;
         if (!ecki_mul(shape[1], groups, &in)) return bad(r, "groups: too many");
         *out = eck_stage_conv(in, shape[0], groups, entry->ndim - 2, shape + 2);
         return ECK_OK;
     }
-    if (kind == ECK_STAGE_SCALE && entry->ndim == 1) {
+    if (kind == ECK_STAGE_SCALE && is_vector(entry)) {
         *out = eck_stage_linear(shape[0], shape[0]);
     } else if (kind == ECK_STAGE_LINEAR && entry->ndim == 2) {
         *out = eck_stage_linear(shape[1], shape[0]);
@@ -178,6 +215,7 @@ static eck_status stage_read(ecki_module *module, const json_t *object, const re
     ecki_manifest_stage *stage = &module->stages[module->stage_count];
     const json_t *groups = json_object_get(object, "groups");
     eck_stage_kind kind = ECK_STAGE_LINEAR;
+    ecki_entry stored;
 
     if (!json_is_object(object)) return bad(r, "a stage is no object");
     ECK_TRY(
@@ -195,8 +233,16 @@ static eck_status stage_read(ecki_module *module, const json_t *object, const re
     ECK_TRY(stage_kind_read(&kind, object, module, &r->container->entries[index], r));
     if (groups && !(json_is_integer(groups) && json_integer_value(groups) >= 1))
         ECK_TRY(bad(r, "groups: an integer of 1 or more is needed"));
-    ECK_TRY(stage_from_shape(&stage->stage, kind, &r->container->entries[index],
-                             groups ? json_integer_value(groups) : 1, r));
+    stored = r->container->entries[index];
+    stage->turned = json_is_true(json_object_get(object, "transposed"));
+    if (stage->turned && (kind != ECK_STAGE_LINEAR || stored.ndim != 2))
+        ECK_TRY(bad(r, "transposed: only a matrix of a linear stage is"));
+    if (stage->turned) {
+        stored.shape[0] = r->container->entries[index].shape[1];
+        stored.shape[1] = r->container->entries[index].shape[0];
+    }
+    ECK_TRY(
+        stage_from_shape(&stage->stage, kind, &stored, groups ? json_integer_value(groups) : 1, r));
 done:
     if (stage->weight) module->stage_count++;
     return status;
@@ -299,6 +345,38 @@ done:
     return status;
 }
 
+/** A list of texts; none is an empty list. */
+static eck_status strings_read(ecki_strings *out, const json_t *array, const reader *r)
+{
+    eck_status status = ECK_OK;
+    eck_error *err = r->err;
+    const size_t count = json_array_size(array);
+
+    ECK_ALLOC(out->list, (int64_t)count);
+    for (size_t i = 0; i < count; i++) {
+        ECK_TRY(
+            copy_string(&out->list[i], json_array_get(array, i), r, "graph: a node is no text"));
+        out->count++;
+    }
+done:
+    return status;
+}
+
+/** Where the layer stood in a graph. */
+static eck_status graph_read(ecki_module *module, const json_t *graph, const reader *r)
+{
+    eck_status status = ECK_OK;
+
+    if (!graph) return ECK_OK;
+    ECK_TRY(copy_string(&module->tensor, json_object_get(graph, "tensor"), r,
+                        "graph: its tensor is missing"));
+    ECK_TRY(strings_read(&module->nodes, json_object_get(graph, "nodes"), r));
+    ECK_TRY(strings_read(&module->between, json_object_get(graph, "between"), r));
+    if (module->nodes.count == 0) return bad(r, "graph: its nodes are missing");
+done:
+    return status;
+}
+
 static eck_status module_read(ecki_module *module, const char *name, const json_t *object,
                               reader *r)
 {
@@ -329,6 +407,7 @@ static eck_status module_read(ecki_module *module, const char *name, const json_
     module->floor = number_or(object, "floor", 0);
     module->error_high = number_or(json_object_get(object, "certificate"), "high", module->error);
     if (!(module->error >= 0)) return bad(r, "error is missing");
+    ECK_TRY(graph_read(module, json_object_get(object, "graph"), r));
     ECK_TRY(module_check(module, r));
 done:
     return status;
@@ -442,20 +521,46 @@ static json_t *integers(const int64_t *values, int32_t count)
     return array;
 }
 
-static json_t *module_json(const ecki_module *module)
+static json_t *strings_json(const ecki_strings *strings)
+{
+    json_t *array = json_array();
+    for (int64_t i = 0; i < strings->count; i++)
+        json_array_append_new(array, json_string(strings->list[i]));
+    return array;
+}
+
+static json_t *stage_json(const ecki_manifest_stage *stage)
+{
+    json_t *object =
+        json_pack("{s:s, s:s, s:I}", "weight", stage->weight, "kind",
+                  stage_kind_name(stage->stage.kind), "groups", (json_int_t)stage->stage.groups);
+    if (stage->turned) json_object_set_new(object, "transposed", json_true());
+    return object;
+}
+
+static json_t *stages_json(const ecki_module *module)
 {
     json_t *stages = json_array();
     for (int32_t i = 0; i < module->stage_count; i++)
-        json_array_append_new(stages,
-                              json_pack("{s:s, s:s, s:I}", "weight", module->stages[i].weight,
-                                        "kind", stage_kind_name(module->stages[i].stage.kind),
-                                        "groups", (json_int_t)module->stages[i].stage.groups));
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:s?, s:o, s:o, s:o, s:n}", "method",
-                     eck_method_name(module->method), "kind", module->kind, "shape",
-                     integers(module->shape, module->ndim), "dtype", eck_dtype_name(module->dtype),
-                     "ranks", integers(module->ranks, module->rank_count), "stages", stages, "bias",
-                     module->bias, "error", number(module->error), "floor", number(module->floor),
-                     "certificate", certificate_json(&module->certificate), "tied_to");
+        json_array_append_new(stages, stage_json(&module->stages[i]));
+    return stages;
+}
+
+static json_t *module_json(const ecki_module *module)
+{
+    json_t *object = json_pack(
+        "{s:s, s:s, s:o, s:s, s:o, s:o, s:s?, s:o, s:o, s:o, s:n}", "method",
+        eck_method_name(module->method), "kind", module->kind, "shape",
+        integers(module->shape, module->ndim), "dtype", eck_dtype_name(module->dtype), "ranks",
+        integers(module->ranks, module->rank_count), "stages", stages_json(module), "bias",
+        module->bias, "error", number(module->error), "floor", number(module->floor), "certificate",
+        certificate_json(&module->certificate), "tied_to");
+    if (module->tensor)
+        json_object_set_new(object, "graph",
+                            json_pack("{s:s, s:o, s:o}", "tensor", module->tensor, "nodes",
+                                      strings_json(&module->nodes), "between",
+                                      strings_json(&module->between)));
+    return object;
 }
 
 static json_t *manifest_json(const ecki_manifest *manifest)
@@ -479,9 +584,14 @@ static json_t *manifest_json(const ecki_manifest *manifest)
 eck_status ecki_manifest_print(char **out, const ecki_manifest *manifest, int32_t indent,
                                eck_error *err)
 {
+    const int64_t refused = ecki_json_refused();
     json_t *root = manifest_json(manifest);
     const size_t flags = JSON_INDENT((size_t)indent) | JSON_REAL_PRECISION(17);
-    const eck_status status = ecki_json_print(out, root, flags | (indent ? 0 : JSON_COMPACT), err);
+    // a list that lost an element to memory looks whole
+    const eck_status status =
+        ecki_json_refused() != refused
+            ? ecki_error_memory(err, -1)
+            : ecki_json_print(out, root, flags | (indent ? 0 : JSON_COMPACT), err);
 
     json_decref(root);
     return status;
@@ -541,6 +651,9 @@ eck_status ecki_module_outline(ecki_module *module, const eck_model *model, cons
     module->kind = ecki_strdup(ecki_layer_kind(layer));
     ECK_HAVE(module->kind);
     ECK_TRY(outline_stages(module, layer, point, err));
+    if (model->container->onnx)
+        ECK_TRY(ecki_graph_outline(module, model,
+                                   &model->layers[ecki_layer_find(model, layer->name)], err));
     if (layer->bias >= 0) {
         module->bias = ecki_format("%s.%d.bias", layer->name, module->stage_count - 1);
         ECK_HAVE(module->bias);

@@ -30,7 +30,14 @@ typedef struct ecki_layer {
 typedef struct ecki_manifest_stage {
     char *weight; /**< tensor name */
     eck_stage stage; /**< kind and shape, no numbers */
+    bool turned; /**< a linear weight is stored [in,out] */
 } ecki_manifest_stage;
+
+/** Texts that a manifest lists. */
+typedef struct ecki_strings {
+    char **list;
+    int64_t count;
+} ecki_strings;
 
 /** One factored module as the manifest describes it. */
 typedef struct ecki_module {
@@ -45,6 +52,9 @@ typedef struct ecki_module {
     int32_t stage_count;
     double error, error_high, floor; /**< error INFINITY: nothing promised, null in the file */
     eck_certificate certificate;
+    char *tensor; /**< of a graph: the weight that the chain replaces; else NULL */
+    ecki_strings nodes; /**< and the nodes that used it, as the file had them, in hexadecimal */
+    ecki_strings between; /**< nodes that stood between */
 } ecki_module;
 
 /** The manifest: which modules are chains, and where it all came from. */
@@ -100,6 +110,9 @@ eck_status ecki_module_outline(ecki_module *module, const eck_model *model, cons
                                const eck_point *point, eck_error *err);
 void ecki_module_clear(ecki_module *module);
 
+/** The shape in which the weight of a stage is stored; returns the number of dimensions. */
+int32_t ecki_stage_stored(const ecki_manifest_stage *stage, int64_t *shape_out);
+
 /** The dense layer a module stands for, without weights. */
 eck_stage ecki_module_dense(const ecki_module *module);
 
@@ -122,6 +135,9 @@ void ecki_content_free(ecki_content *content);
 /** The whole tensor in memory; owned by the caller, eck_array_free(). */
 eck_status ecki_tensor_load(eck_array **out, const eck_model *model, int64_t tensor,
                             eck_error *err);
+
+/** out [cols,rows] = in [rows,cols]^T, elements of `size` bytes. */
+void ecki_turn(void *out, const void *in, int64_t rows, int64_t cols, int64_t size);
 
 /** A tensor as [rows,cols] (product of shape must match), or its transpose. */
 eck_status ecki_tensor_operator(eck_operator **out, const eck_model *model, int64_t tensor,

@@ -1,7 +1,7 @@
 /**
  * An output being written: one safetensors file, or a directory of them with index, manifest and carried files.
  */
-#include "model/output.h"
+#include "model/graph_output.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +150,7 @@ done:
 /* ---- output ----------------------------------------------------------------------------------------------------- */
 
 struct ecki_model_output {
+    ecki_graph_output *graph; /**< an output that is a graph; the rest is then unused */
     const eck_model *model;
     const ecki_items *items;
     const char *prefix;
@@ -244,6 +245,11 @@ eck_status ecki_model_output_create(ecki_model_output **out, const eck_model *mo
     output->model = model;
     output->items = items;
     output->prefix = options->prefix;
+    if (model->container->onnx) {
+        ECK_TRY(ecki_graph_output_create(&output->graph, model, items, options, err));
+        *out = output;
+        return ECK_OK;
+    }
     ECK_TRY(target_open(&output->target, model, options, err));
     ECK_TRY(metadata_copy(&metadata, &metadata_count, model, err));
     ECK_ALLOC(output->writers, items->shards);
@@ -261,6 +267,8 @@ eck_status ecki_model_output_write(ecki_model_output *output, int64_t item, int6
                                    const void *bytes, int64_t count, eck_error *err)
 {
     const ecki_item *it = &output->items->list[item];
+    if (output->graph)
+        return ecki_graph_output_write(output->graph, item, offset, bytes, count, err);
     return ecki_safetensors_writer_write(output->writers[it->shard], it->slot, offset, bytes, count,
                                          err);
 }
@@ -271,6 +279,8 @@ eck_status ecki_model_output_copy(ecki_model_output *output, int64_t item, eck_e
     const ecki_item *it = &output->items->list[item];
     char *chunk = NULL;
 
+    // what lies in a graph's own file is copied with it
+    if (output->graph && !ecki_graph_output_holds(output->graph, item)) return ECK_OK;
     ECK_ALLOC_RAW(chunk, CHUNK);
     for (int64_t at = 0; at < it->bytes; at += CHUNK) {
         const int64_t count = ecki_min(CHUNK, it->bytes - at);
@@ -372,6 +382,7 @@ eck_status ecki_model_output_publish(ecki_model_output *output, const ecki_manif
     const bool directory = output->model->container->directory;
 
     ECK_TRY(ecki_container_unchanged(output->model->container, err));
+    if (output->graph) return ecki_graph_output_publish(output->graph, manifest, err);
     if (manifest && !directory) ECK_TRY(write_manifest(output, manifest, err));
     for (int32_t i = 0; i < output->items->shards; i++)
         ECK_TRY(ecki_safetensors_writer_finish(output->writers[i], err));
@@ -388,6 +399,7 @@ done:
 void ecki_model_output_free(ecki_model_output *output)
 {
     if (!output) return;
+    ecki_graph_output_free(output->graph);
     for (int32_t i = 0; output->writers && i < output->items->shards; i++)
         ecki_safetensors_writer_free(output->writers[i]);
     ecki_free(output->writers);

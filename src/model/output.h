@@ -49,6 +49,8 @@ typedef struct ecki_output_options {
     const char *path, *prefix; /**< prefix "eckart" or "model": names of the files in a directory */
     bool replace;
     int64_t reserved; /**< header bytes kept free for the manifest of a single file */
+    const ecki_manifest *manifest; /**< of a graph: what becomes chains, or is chains */
+    bool restore; /**< of a graph: chains become what they were */
 } ecki_output_options;
 
 typedef struct ecki_model_output ecki_model_output;

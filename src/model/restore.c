@@ -33,7 +33,7 @@ static eck_status add_dense(restoring *job, int64_t layer, eck_error *err)
     eck_status status = ECK_OK;
     const ecki_layer *l = &job->model->layers[layer];
     const ecki_module *module = &job->model->manifest->modules[l->module];
-    char *name = ecki_format("%s.weight", l->name);
+    char *name = module->tensor ? ecki_strdup(module->tensor) : ecki_format("%s.weight", l->name);
 
     ECK_HAVE(name);
     job->dense[job->items.count] = layer;
@@ -177,7 +177,8 @@ eck_status eck_model_restore(eck_outcome *out, const eck_model *model, const cha
     restoring job = { .model = model,
                       .options = options ? options : &defaults,
                       .context = context };
-    const ecki_output_options output = { path, "model", job.options->replace, 0 };
+    const ecki_output_options output = { path, "model",         job.options->replace,
+                                         0,    model->manifest, true };
     const double start = ecki_clock();
 
     ECK_REQUIRE(model->manifest, ECK_E_RANGE, -1,

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "eckart/model.h"
 #include "model/fit.h"
+#include "model/graph_output.h"
 
 enum { CHUNK = 1 << 20 };
 
@@ -217,6 +218,23 @@ done:
     return status;
 }
 
+/** A graph is a file of which every byte is known: one more check, if it fails. */
+static eck_status check_graph(verifying *job, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    char *reason = NULL;
+
+    if (!job->before->container->onnx || !job->after->container->onnx) return ECK_OK;
+    ECK_TRY(ecki_graph_output_check(&reason, job->before, job->after, err));
+    if (!reason) goto done;
+    job->checks[job->count].name = job->after->path;
+    ECK_TRY(fail(job, job->count++, reason, err));
+    reason = NULL;
+done:
+    ecki_free(reason);
+    return status;
+}
+
 /* ---- the verdict --------------------------------------------------------------------------------------------------- */
 
 static eck_status verifying_init(verifying *job, eck_error *err)
@@ -228,7 +246,7 @@ static eck_status verifying_init(verifying *job, eck_error *err)
     for (int64_t i = 0; i < job->after->layer_count; i++)
         if (job->after->layers[i].module >= 0) job->layers[job->factored++] = i;
     job->count = job->factored + tensors;
-    const int64_t room = job->count + job->after->container->entry_count;
+    const int64_t room = job->count + job->after->container->entry_count + 1;
     ECK_ALLOC(job->checks, room);
     ECK_ALLOC(job->reasons, room);
     ECK_ALLOC(job->replaced, tensors);
@@ -303,6 +321,7 @@ eck_status eck_model_verify(eck_verdict *out, const eck_model *before, const eck
     for (int64_t i = 0; i < before->container->entry_count; i++)
         ECK_TRY(check_tensor(&job, i, err));
     ECK_TRY(check_extra(&job, err));
+    ECK_TRY(check_graph(&job, err));
     ECK_TRY(verdict_fill(out, &job, err));
 done:
     verifying_clear(&job);

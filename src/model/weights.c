@@ -199,6 +199,48 @@ done:
     return status;
 }
 
+void ecki_turn(void *out, const void *in, int64_t rows, int64_t cols, int64_t size)
+{
+    enum { BLOCK = 32 };
+    char *to = out;
+    const char *from = in;
+
+    for (int64_t i = 0; i < rows; i += BLOCK)
+        for (int64_t j = 0; j < cols; j += BLOCK)
+            for (int64_t k = i; k < ecki_min(i + BLOCK, rows); k++)
+                for (int64_t l = j; l < ecki_min(j + BLOCK, cols); l++)
+                    memcpy(to + (l * rows + k) * size, from + (k * cols + l) * size, (size_t)size);
+}
+
+/** The weight of a stage in the layout of its kind. */
+static eck_status stage_load(eck_array **out, const eck_model *model,
+                             const ecki_manifest_stage *stage, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_array *stored = NULL, *array = NULL;
+    int64_t shape[ECK_DIMS_MAX];
+    const int32_t ndim = eck_stage_shape(&stage->stage, shape);
+
+    ECK_TRY(ecki_tensor_load(&stored, model, ecki_container_find(model->container, stage->weight),
+                             err));
+    if (!stage->turned && stored->ndim == ndim) {
+        *out = stored;
+        return ECK_OK;
+    }
+    ECK_TRY(eck_array_create(&array, stored->dtype, ndim, shape, err));
+    const int64_t size = eck_dtype_bits(array->dtype) / 8;
+    if (stage->turned)
+        ecki_turn(array->data, stored->data, shape[1], shape[0], size);
+    else // a scale, with dimensions of one behind it
+        memcpy(array->data, stored->data, (size_t)(eck_array_count(array) * size));
+    *out = array;
+    array = NULL;
+done:
+    eck_array_free(stored);
+    eck_array_free(array);
+    return status;
+}
+
 eck_status eck_model_layer_chain(eck_chain *out, const eck_model *model, int64_t layer,
                                  eck_error *err)
 {
@@ -215,9 +257,7 @@ eck_status eck_model_layer_chain(eck_chain *out, const eck_model *model, int64_t
     chain.count = module->stage_count;
     for (int32_t i = 0; i < chain.count; i++) {
         chain.stages[i] = module->stages[i].stage;
-        ECK_TRY(ecki_tensor_load(&chain.stages[i].weight, model,
-                                 ecki_container_find(model->container, module->stages[i].weight),
-                                 err));
+        ECK_TRY(stage_load(&chain.stages[i].weight, model, &module->stages[i], err));
     }
     if (l->view.bias >= 0)
         ECK_TRY(ecki_tensor_load(&chain.stages[chain.count - 1].bias, model, l->view.bias, err));

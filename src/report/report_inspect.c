@@ -1,19 +1,7 @@
 // What is in a model: its layers, and why those that are not factored are not.
-#include <string.h>
-
 #include "eckart/report.h"
+#include "model/model.h"
 #include "report/json_text.h"
-
-// Format of the container, told by the ending of the file that holds its first tensor.
-static const char *format_of(const eck_model *model)
-{
-    static const char *const formats[] = { "safetensors", "npz", "npy", "csv" };
-    const eck_tensor *const first = eck_model_tensor(model, 0);
-    const char *const ending = first ? strrchr(first->file, '.') : NULL;
-    for (size_t i = 0; ending && i < sizeof formats / sizeof *formats; i++)
-        if (strcmp(ending + 1, formats[i]) == 0) return formats[i];
-    return first && first->name[0] == '\0' ? "npy" : "safetensors";
-}
 
 static ecki_json layer_object(const eck_model *model, const eck_layer *layer)
 {
@@ -70,7 +58,7 @@ eck_status eck_report_inspect(char **out, const eck_model *model, eck_error *err
 
     ecki_json object = ecki_json_object();
     ecki_json_text(&object, "model", eck_model_path(model));
-    ecki_json_text(&object, "format", format_of(model));
+    ecki_json_text(&object, "format", model->container->format);
     ecki_json_bool(&object, "factored", eck_model_is_factored(model));
     ecki_json_integer(&object, "tensors", tensors);
     ecki_json_integer(&object, "bytes", bytes);

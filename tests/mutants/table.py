@@ -548,4 +548,40 @@ MUTANTS = [
         "new": '        ("target", c_double),\n        ("rule", c_int),',
         "tests": ["tests/peers/test_bindings_raw.py"],
     },
+    # ---- graphs
+    {
+        "name": "a-length-before-a-grown-message-stays",
+        "file": "src/format/splice.c",
+        "old": "        if (more[i] == 0) continue;",
+        "new": "        if (more[i] != 1) continue;",
+        "tests": ["splice"],
+    },
+    {
+        "name": "the-stride-goes-with-the-first-stage",
+        "file": "src/format/onnx_chain.c",
+        "old": "stride[d] = i == last ?",
+        "new": "stride[d] = i == 0 ?",
+        "tests": ["onnx_chain"],
+    },
+    {
+        "name": "a-name-is-seen-from-outside-its-graph",
+        "file": "src/format/onnx_link.c",
+        "old": "        if (low < g->definitions && g->uses[low].graph == h) return &g->uses[low];",
+        "new": "        if (low < g->definitions) return &g->uses[low];",
+        "tests": ["golden"],
+    },
+    {
+        "name": "a-weight-that-is-shown-is-factored",
+        "file": "src/model/graph_layers.c",
+        "old": "            refuse(s, \"it is an output of the graph\");",
+        "new": "            ;",
+        "tests": ["graph_layers"],
+    },
+    {
+        "name": "verify-looks-at-the-numbers-of-a-graph-alone",
+        "file": "src/model/verify.c",
+        "old": "    if (!reason) goto done;",
+        "new": "    goto done;",
+        "tests": ["graph_output"],
+    },
 ]

@@ -10,6 +10,8 @@
 #include "format/json.h"
 #include "scratch.h"
 
+static const char *golden; // folder of the golden files
+
 static eck_status json_scenario(void *self, eck_error *err)
 {
     (void)self;
@@ -96,6 +98,19 @@ static void csv(void **state)
     fail_every_allocation("reading table.csv", read_scenario, path);
 }
 
+// A graph with a node in a graph in a node, a number stored by itself, and external data.
+static void onnx(void **state)
+{
+    (void)state;
+    char path[1000];
+    static const char *const names[] = { "graphs-with-one-name", "integers", "external",
+                                         "constant" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/onnx/%s.onnx", golden, names[i]);
+        fail_every_allocation(names[i], read_scenario, path);
+    }
+}
+
 // A directory of two shards and their index, made by hand.
 static void write_shards(void)
 {
@@ -131,13 +146,13 @@ static void sharded(void **state)
     fail_every_allocation("reading shards", read_scenario, path);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc != 2) return 2;
+    golden = argv[1];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json),
-        cmocka_unit_test(files),
-        cmocka_unit_test(csv),
-        cmocka_unit_test(sharded),
+        cmocka_unit_test(json),    cmocka_unit_test(files), cmocka_unit_test(csv),
+        cmocka_unit_test(sharded), cmocka_unit_test(onnx),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

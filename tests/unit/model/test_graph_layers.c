@@ -4,88 +4,20 @@
 #include <stddef.h>
 
 #include <cmocka.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "eckart/file.h"
 #include "eckart/model.h"
 #include "fixture.h"
-#include "format/wire.h"
+#include "made_graph.h"
 
-/** A graph in the making: its fields, and the opset it is for. */
-typedef struct made {
-    ecki_text graph;
-    int64_t ir, opset;
-} made;
-
-static void put_message(ecki_text *out, int32_t number, ecki_text *message)
+static eck_model *open_graph(const char *folder, made_graph *m)
 {
-    ecki_put_bytes(out, number, message->data, message->length);
-    ecki_text_clear(message);
-}
-
-/** A weight of zeros [rows,cols] or [rows,cols,k,k]. */
-static void put_weight(made *m, const char *name, int64_t rows, int64_t cols, int64_t k)
-{
-    ecki_text tensor = { 0 };
-    const int64_t bytes = 4 * rows * cols * (k ? k * k : 1);
-    char *zeros = calloc(1, (size_t)bytes);
-    ecki_put_varint(&tensor, 1, (uint64_t)rows);
-    ecki_put_varint(&tensor, 1, (uint64_t)cols);
-    for (int i = 0; k && i < 2; i++)
-        ecki_put_varint(&tensor, 1, (uint64_t)k);
-    ecki_put_varint(&tensor, 2, 1);
-    ecki_put_string(&tensor, 8, name);
-    ecki_put_bytes(&tensor, 9, zeros, bytes);
-    put_message(&m->graph, 5, &tensor);
-    free(zeros);
-}
-
-static void put_value(made *m, int32_t field, const char *name)
-{
-    ecki_text value = { 0 };
-    ecki_put_string(&value, 1, name);
-    put_message(&m->graph, field, &value);
-}
-
-/** "Type a b -> y key=1": a node. */
-static void put_node(made *m, const char *text)
-{
-    ecki_text node = { 0 };
-    char copy[200], *rest = copy;
-    bool outputs = false;
-    snprintf(copy, sizeof copy, "%s", text);
-    ecki_put_string(&node, 4, strtok_r(rest, " ", &rest));
-    for (char *word = strtok_r(rest, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
-        char *equals = strchr(word, '=');
-        if (strcmp(word, "->") == 0) {
-            outputs = true;
-        } else if (!equals) {
-            ecki_put_string(&node, outputs ? 2 : 1, word);
-        } else {
-            ecki_text attribute = { 0 };
-            *equals = '\0';
-            ecki_put_string(&attribute, 1, word);
-            ecki_put_varint(&attribute, 3, (uint64_t)atoll(equals + 1));
-            ecki_put_varint(&attribute, 20, 2);
-            put_message(&node, 5, &attribute);
-        }
-    }
-    put_message(&m->graph, 1, &node);
-}
-
-static eck_model *open_graph(const char *folder, made *m)
-{
-    ecki_text model = { 0 }, opset = { 0 };
+    ecki_text model = made_model(m);
     char *path = fixture_path(folder, "made.onnx");
     eck_model *out = NULL;
     eck_error err = ECK_ERROR_INIT;
-    ecki_put_varint(&model, 1, (uint64_t)m->ir);
-    ecki_put_varint(&opset, 2, (uint64_t)m->opset);
-    put_message(&model, 8, &opset);
-    put_message(&model, 7, &m->graph);
     assert_int_equal(eck_file_write(path, model.data, model.length, true, &err), ECK_OK);
     if (eck_model_open(&out, path, &err) != ECK_OK) fail_msg("%s", err.message);
     ecki_text_clear(&model);
@@ -118,26 +50,26 @@ static const eck_layer *layer_called(const eck_model *model, const char *name)
 static void products(void **state)
 {
     (void)state;
-    made m = { .ir = 8, .opset = 17 };
+    made_graph m = { .ir = 8, .opset = 17 };
     char *folder = fixture_folder();
-    put_value(&m, 11, "x");
-    put_value(&m, 12, "a");
-    put_weight(&m, "right.weight", 96, 64, 0);
-    put_weight(&m, "left", 96, 64, 0);
-    put_weight(&m, "gemm", 96, 64, 0);
-    put_weight(&m, "gemm_b", 96, 64, 0);
-    put_weight(&m, "turned", 96, 64, 0);
-    put_weight(&m, "both", 96, 96, 0);
-    put_weight(&m, "table", 96, 64, 0);
-    put_node(&m, "MatMul x right.weight -> a");
-    put_node(&m, "MatMul left x -> b");
-    put_node(&m, "Gemm x gemm -> c");
-    put_node(&m, "Gemm x gemm_b -> d transB=1");
-    put_node(&m, "Transpose turned -> t");
-    put_node(&m, "MatMul x t -> e");
-    put_node(&m, "MatMul x both -> f");
-    put_node(&m, "MatMul both x -> g");
-    put_node(&m, "Gather table x -> h");
+    made_value(&m, 11, "x");
+    made_value(&m, 12, "a");
+    made_weight(&m, "right.weight", 96, 64, 0);
+    made_weight(&m, "left", 96, 64, 0);
+    made_weight(&m, "gemm", 96, 64, 0);
+    made_weight(&m, "gemm_b", 96, 64, 0);
+    made_weight(&m, "turned", 96, 64, 0);
+    made_weight(&m, "both", 96, 96, 0);
+    made_weight(&m, "table", 96, 64, 0);
+    made_node(&m, "MatMul x right.weight -> a");
+    made_node(&m, "MatMul left x -> b");
+    made_node(&m, "Gemm x gemm -> c");
+    made_node(&m, "Gemm x gemm_b -> d transB=1");
+    made_node(&m, "Transpose turned -> t");
+    made_node(&m, "MatMul x t -> e");
+    made_node(&m, "MatMul x both -> f");
+    made_node(&m, "MatMul both x -> g");
+    made_node(&m, "Gather table x -> h");
     eck_model *model = open_graph(folder, &m);
     expect_reason(model, "right", NULL);
     assert_int_equal(layer_called(model, "right")->dense.in, 96);
@@ -158,19 +90,19 @@ static void products(void **state)
 static void convolutions(void **state)
 {
     (void)state;
-    made m = { .ir = 8, .opset = 17 };
+    made_graph m = { .ir = 8, .opset = 17 };
     char *folder = fixture_folder();
-    put_value(&m, 11, "x");
-    put_weight(&m, "wide", 64, 32, 3);
-    put_weight(&m, "stem", 64, 3, 7);
-    put_weight(&m, "deep", 64, 1, 9);
-    put_weight(&m, "up", 64, 64, 3);
-    put_weight(&m, "wrong", 64, 32, 3);
-    put_node(&m, "Conv x wide -> a");
-    put_node(&m, "Conv x stem -> b");
-    put_node(&m, "Conv x deep -> c group=64");
-    put_node(&m, "ConvTranspose x up -> d");
-    put_node(&m, "Conv x wrong -> e group=7");
+    made_value(&m, 11, "x");
+    made_weight(&m, "wide", 64, 32, 3);
+    made_weight(&m, "stem", 64, 3, 7);
+    made_weight(&m, "deep", 64, 1, 9);
+    made_weight(&m, "up", 64, 64, 3);
+    made_weight(&m, "wrong", 64, 32, 3);
+    made_node(&m, "Conv x wide -> a");
+    made_node(&m, "Conv x stem -> b");
+    made_node(&m, "Conv x deep -> c group=64");
+    made_node(&m, "ConvTranspose x up -> d");
+    made_node(&m, "Conv x wrong -> e group=7");
     eck_model *model = open_graph(folder, &m);
     expect_reason(model, "wide", NULL);
     assert_int_equal(layer_called(model, "wide")->dense.stride[1], 1);
@@ -185,20 +117,20 @@ static void convolutions(void **state)
 static void left_alone(void **state)
 {
     (void)state;
-    made m = { .ir = 8, .opset = 17 };
+    made_graph m = { .ir = 8, .opset = 17 };
     char *folder = fixture_folder();
-    put_value(&m, 11, "x");
-    put_value(&m, 11, "default");
-    put_value(&m, 12, "shown");
-    put_weight(&m, "default", 96, 64, 0);
-    put_weight(&m, "shown", 96, 64, 0);
-    put_weight(&m, "added", 96, 64, 0);
-    put_weight(&m, "unused", 96, 64, 0);
-    put_weight(&m, "addend", 96, 64, 0);
-    put_node(&m, "MatMul x default -> a");
-    put_node(&m, "MatMul x shown -> b");
-    put_node(&m, "Add x added -> c");
-    put_node(&m, "Gemm x x addend -> d");
+    made_value(&m, 11, "x");
+    made_value(&m, 11, "default");
+    made_value(&m, 12, "shown");
+    made_weight(&m, "default", 96, 64, 0);
+    made_weight(&m, "shown", 96, 64, 0);
+    made_weight(&m, "added", 96, 64, 0);
+    made_weight(&m, "unused", 96, 64, 0);
+    made_weight(&m, "addend", 96, 64, 0);
+    made_node(&m, "MatMul x default -> a");
+    made_node(&m, "MatMul x shown -> b");
+    made_node(&m, "Add x added -> c");
+    made_node(&m, "Gemm x x addend -> d");
     eck_model *model = open_graph(folder, &m);
     expect_reason(model, "default", "an input of the graph may override it");
     expect_reason(model, "shown", "it is an output of the graph");
@@ -214,23 +146,23 @@ static void old_operators(void **state)
     (void)state;
     char *folder = fixture_folder();
     for (int64_t opset = 6; opset <= 11; opset += 5) {
-        made m = { .ir = 3, .opset = opset };
-        put_value(&m, 11, "x");
-        put_value(&m, 11, "w");
-        put_value(&m, 11, "v");
-        put_weight(&m, "w", 96, 64, 0);
-        put_weight(&m, "v", 96, 64, 0);
-        put_node(&m, "MatMul x w -> a");
-        put_node(&m, "Gemm x v -> b transA=1");
+        made_graph m = { .ir = 3, .opset = opset };
+        made_value(&m, 11, "x");
+        made_value(&m, 11, "w");
+        made_value(&m, 11, "v");
+        made_weight(&m, "w", 96, 64, 0);
+        made_weight(&m, "v", 96, 64, 0);
+        made_node(&m, "MatMul x w -> a");
+        made_node(&m, "Gemm x v -> b transA=1");
         eck_model *model = open_graph(folder, &m);
         expect_reason(model, "w", opset == 6 ? "operators of opset 6, below 7" : NULL);
         if (opset == 11) expect_reason(model, "v", NULL);
         eck_model_close(model);
     }
-    made m = { .ir = 4, .opset = 9 };
-    put_value(&m, 11, "x");
-    put_weight(&m, "v", 96, 64, 0);
-    put_node(&m, "Gemm x v -> b transA=1");
+    made_graph m = { .ir = 4, .opset = 9 };
+    made_value(&m, 11, "x");
+    made_weight(&m, "v", 96, 64, 0);
+    made_node(&m, "Gemm x v -> b transA=1");
     eck_model *model = open_graph(folder, &m);
     expect_reason(model, "v", "transposes its input, below opset 11");
     eck_model_close(model);

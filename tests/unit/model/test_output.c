@@ -125,7 +125,7 @@ static void write_chain(const eck_model *source, const char *path)
     OK(ecki_items_copy(&items, source, "norm.weight", 2, err_));
     OK(ecki_items_finish(&items, INT64_MAX, err_));
     OK(ecki_manifest_room(&room, manifest, err_));
-    const ecki_output_options options = { path, "eckart", false, room };
+    const ecki_output_options options = { .path = path, .prefix = "eckart", .reserved = room };
     OK(ecki_model_output_create(&output, source, &items, &options, err_));
     for (int i = 0; i < 4; i++) {
         float *values = fixture_values(stages_made, i);
