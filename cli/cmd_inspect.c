@@ -105,10 +105,10 @@ const command command_inspect = {
     .run = cmd_inspect,
     .summary = "what is in a model, what may be factored, and why not",
     .operands = "MODEL [options]",
-    .about =
-        "MODEL is a Hugging Face directory, a directory made by eckart, or one .safetensors,\n"
-        ".onnx, .npz or .npy file. Only indexes and configuration are read. Layers that differ in their\n"
-        "numbers alone share a row, x6.",
+    .about = "MODEL is a Hugging Face directory, a directory made by eckart, or one .safetensors,\n"
+             ".onnx, .npz or .npy file. Only indexes and configuration are read. Layers that "
+             "differ in their\n"
+             "numbers alone share a row, x6.",
     .groups = groups,
     .examples = "eckart inspect all-MiniLM-L6-v2\n"
                 "eckart inspect model.safetensors --json\n"

@@ -1,3 +1,4 @@
+// See made_graph.h.
 #include "made_graph.h"
 
 #include <math.h>
