@@ -67,10 +67,10 @@ static const opt_entry output_options[] = {
 };
 
 static const opt_entry how_options[] = {
-    { OPT_CHOICE, '\0', "engine", "auto|exact|krylov|golub-kahan|als|gradient", PLACE(engine), 0, 0,
-      "how to compute; golub-kahan is LAPACK in f64; als and gradient fit" },
+    { OPT_CHOICE, '\0', "engine", "auto|exact|deflated|krylov|golub-kahan|als|gradient",
+      PLACE(engine), 0, 0, "how to compute; golub-kahan is LAPACK in f64; als and gradient fit" },
     { OPT_PART, '\0', "excess", "E", PLACE(excess), DBL_MIN, 1,
-      "error over optimum - 1 allowed to --engine krylov; default 1e-4" },
+      "error over optimum - 1 that deflated, krylov may have; default 1e-4" },
     { OPT_CHOICE, '\0', "proof", "exact|residual|bound", PLACE(proof), 0, 0,
       "how the error is proven; default residual" },
     { OPT_INTEGER, '\0', "seed", "N", PLACE(seed), 0, 1e18,
@@ -133,7 +133,7 @@ static eck_status check_usage(session *run, const svd_settings *from)
 
 static bool is_fit(const svd_settings *from)
 {
-    return from->engine >= 4;
+    return from->engine >= 5;
 }
 
 // What goes with a fit, and what with a fit only.
@@ -182,8 +182,8 @@ static bool wants_factors(const svd_settings *from)
 
 static eck_svd_options make_options(const svd_settings *from)
 {
-    static const eck_engine engines[] = { ECK_ENGINE_AUTO, ECK_ENGINE_EXACT, ECK_ENGINE_KRYLOV,
-                                          ECK_ENGINE_GOLUB_KAHAN };
+    static const eck_engine engines[] = { ECK_ENGINE_AUTO, ECK_ENGINE_EXACT, ECK_ENGINE_DEFLATED,
+                                          ECK_ENGINE_KRYLOV, ECK_ENGINE_GOLUB_KAHAN };
     static const eck_proof proofs[] = { ECK_PROOF_TAIL, ECK_PROOF_RESIDUAL, ECK_PROOF_BOUND };
     static const eck_dtype types[] = { ECK_DTYPE_NONE, ECK_DTYPE_F64, ECK_DTYPE_F32, ECK_DTYPE_F16,
                                        ECK_DTYPE_BF16 };
@@ -318,7 +318,7 @@ done:
 static eck_als_options make_fit(const svd_settings *from, const matrix *mask, const matrix *weights)
 {
     eck_als_options options = ECK_ALS_OPTIONS_INIT;
-    options.engine = from->engine == 4 ? ECK_ENGINE_ALS : ECK_ENGINE_GRADIENT;
+    options.engine = from->engine == 5 ? ECK_ENGINE_ALS : ECK_ENGINE_GRADIENT;
     options.rank = from->common.rank;
     options.store = make_options(from).store;
     options.seed = (uint64_t)from->seed;

@@ -98,8 +98,8 @@ static const char *allowed(const opt_entry *entry)
 static const char *elsewhere(const opt_entry *entry, const char *value)
 {
     const bool engine = strcmp(value, "exact") == 0 || strcmp(value, "golub-kahan") == 0 ||
-                        strcmp(value, "krylov") == 0 || strcmp(value, "als") == 0 ||
-                        strcmp(value, "gradient") == 0;
+                        strcmp(value, "deflated") == 0 || strcmp(value, "krylov") == 0 ||
+                        strcmp(value, "als") == 0 || strcmp(value, "gradient") == 0;
     const bool method = strcmp(value, "svd") == 0;
     if (strcmp(entry->name, "method") == 0 && engine)
         return "; that is an engine: eckart svd --engine";

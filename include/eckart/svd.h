@@ -3,8 +3,10 @@
  *
  * Lanes: ECK_ENGINE_EXACT for storage of at most 32 bits is the eigen-decomposition of the F64 Gram on the short side
  * (values first, vectors of the chosen rank after); for F64 storage it is QR and LAPACK's divide and conquer, with a
- * retry chain. ECK_ENGINE_KRYLOV finds the leading terms alone, in a few reads of A, to a proven excess over the
- * optimum; what it cannot do it hands to EXACT (docs/methods/krylov.md). ECK_ENGINE_GOLUB_KAHAN is LAPACK on the whole matrix in F64: the reference the others are held against.
+ * retry chain. ECK_ENGINE_DEFLATED goes the first way with the reduction in F32, for a given rank
+ * (docs/methods/deflated.md). ECK_ENGINE_KRYLOV finds the leading terms alone, in a few reads of A (docs/methods/krylov.md).
+ * What these two cannot do to a proven excess over the optimum they hand to EXACT. ECK_ENGINE_GOLUB_KAHAN is LAPACK on
+ * the whole matrix in F64: the reference the others are held against.
  */
 #ifndef ECKART_SVD_H
 #define ECKART_SVD_H
@@ -25,7 +27,7 @@ extern "C" {
 typedef enum eck_engine {
     ECK_ENGINE_AUTO = 0,
     ECK_ENGINE_EXACT = 1,
-    ECK_ENGINE_DEFLATED = 2, /**< refused: no lane answers to it yet */
+    ECK_ENGINE_DEFLATED = 2,
     ECK_ENGINE_KRYLOV = 3,
     ECK_ENGINE_JACOBI = 4, /**< eck_svd_batch_compute() only */
     ECK_ENGINE_GOLUB_KAHAN = 5,
@@ -33,7 +35,7 @@ typedef enum eck_engine {
     ECK_ENGINE_GRADIENT = 9 /**< eck_als_compute() only */
 } eck_engine;
 
-/** Name used by option, plan, JSON and report ("exact", "krylov", "jacobi", "golub-kahan", "als", "gradient"); static. */
+/** Name used by option, plan, JSON and report ("exact", "deflated", "krylov", "jacobi" ..); static. */
 ECK_API const char *eck_engine_name(eck_engine engine);
 
 typedef enum eck_rule {

@@ -37,6 +37,7 @@ Result = TypeVar("Result")
 ENGINES = {
     "auto": eck_engine.ECK_ENGINE_AUTO,
     "exact": eck_engine.ECK_ENGINE_EXACT,
+    "deflated": eck_engine.ECK_ENGINE_DEFLATED,
     "krylov": eck_engine.ECK_ENGINE_KRYLOV,
     "golub-kahan": eck_engine.ECK_ENGINE_GOLUB_KAHAN,
 }
@@ -216,9 +217,10 @@ def svd(
     energy         keep the fewest terms that hold this share of the sum of squared values, 0 < energy <= 1
     error          keep the fewest terms with a relative Frobenius error of this or less, 0 <= error < 1
     full_matrices  complete U and Vt to square ones
-    engine         "auto", "exact", "krylov": the leading terms alone, to `excess`, in few reads of A; what it cannot
-                   do goes to "exact"; or "golub-kahan": LAPACK on the whole matrix in float64
-    excess         how far above the optimum the error may stay with "krylov"
+    engine         "auto", "exact", "deflated": its way with a reduction in float32, for a given rank; "krylov": the
+                   leading terms alone, in few reads of A; what these two cannot do to `excess` goes to "exact"; or
+                   "golub-kahan": LAPACK on the whole matrix in float64
+    excess         how far above the optimum the error may stay with "deflated" and "krylov"
     proof          how the error is known: "residual", "exact" (from all values) or "bound" (probes, wrong with
                    probability `failure`; `seed` is theirs)
     dtype          type of U and Vt; default float64 for float64 and wider integers, else float32

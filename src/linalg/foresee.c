@@ -114,6 +114,20 @@ static double far_phase(const sizes *s)
     return held + larger(product, s->compact ? 0.0 : larger(rounds, block));
 }
 
+// Engine DEFLATED beyond the exact lane, which may have to follow: the Gram with its rounded copy, then the reflectors in
+// F32 with the vectors of the tridiagonal matrix and their copy in F32.
+static double deflated_phase(const sizes *s)
+{
+    const double square = s->n * s->n * (1.0 + 1.0 / ECKI_BAND) + 67.0 * s->n;
+    const double copies = square + 0.5 * square + s->n;
+    const double outliers = square + 5.0 * 48.0 * s->n + 24.0 * 48.0 * 48.0;
+    const double portions = larger(smaller(s->threads, floor(s->k / 96.0)), 1.0) * 28.0 * s->n;
+    const double vectors =
+        0.5 * square + 1.5 * s->n * s->k + larger(portions, 200.0 * s->n + 64.0 * s->k + 32768.0);
+    const double turned = s->compact ? 0.0 : 6.0 * s->k * s->k + 512.0 * s->k;
+    return larger(larger(copies, outliers), larger(vectors, (s->n + s->m) * s->k + turned));
+}
+
 // What the proof needs beside the factors.
 static double proof_phase(const sizes *s)
 {
@@ -228,6 +242,8 @@ int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *op
         numbers = larger(numbers, gram_phase(&s));
         if (s.factors) numbers = larger(numbers, larger(vectors_phase(&s), far_phase(&s)));
     }
+    if (s.factors && options->engine == ECK_ENGINE_DEFLATED)
+        numbers = larger(numbers, deflated_phase(&s));
     if (s.factors) numbers = larger(numbers, finish_phase(&s));
     const double bytes = 8.0 * numbers + 16384.0; // objects, rows, names
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;

@@ -250,33 +250,3 @@ done:
     ecki_free(kept);
     return status;
 }
-
-eck_status ecki_small_eigen(double *values, double *vectors, double *t, int64_t n, int64_t k,
-                            eck_error *err)
-{
-    eck_status status = ECK_OK;
-    eck_spectrum *spectrum = NULL;
-    double *d = NULL, *copy = NULL;
-    const char *solver;
-    int64_t info = 0, room = 0;
-    const ecki_vector_request request = { k, true, NULL };
-    ECK_TRY(ecki_spectrum_new(&spectrum, n, n, vectors != NULL, err));
-    ECK_TRY(ecki_spectrum_room(&room, n, err));
-    ECK_ALLOC_RAW(copy, room);
-    ECK_ALLOC_RAW(d, 2 * n);
-    memcpy(copy, t, (size_t)(n * n) * sizeof *copy);
-    ECK_TRY(ecki_spectrum_reduce(spectrum, &copy, NULL, err));
-    memcpy(d, spectrum->t.diagonal, (size_t)n * sizeof *d);
-    memcpy(d + n, spectrum->t.off_diagonal, (size_t)n * sizeof *d);
-    ECK_TRY(ecki_dsterf(n, d, d + n, &info, err));
-    ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dsterf did not converge: %lld values left",
-                (long long)info);
-    for (int64_t i = 0; i < n; i++)
-        values[i] = d[n - 1 - i];
-    if (vectors) ECK_TRY(ecki_spectrum_vectors(vectors, &solver, spectrum, &request, err));
-done:
-    ecki_free(d);
-    ecki_free(copy);
-    eck_spectrum_free(spectrum);
-    return status;
-}

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "eckart/svd.h"
+#include "linalg/spectrum.h"
 
 /** Vectors of one side, row-major: `columns` of them, rows `ld` apart. */
 typedef struct ecki_block {
@@ -64,11 +65,6 @@ eck_status ecki_krylov_restart(ecki_krylov *space, const double *values, const d
 
 /** out [n,block] = normal numbers not seen before, less what lies in the basis. */
 eck_status ecki_krylov_draw(ecki_krylov *space, float *out, int64_t columns, eck_error *err);
-
-/** Values, descending, and if vectors is not NULL the vectors [n,k] row-major of the k largest, of a symmetric [n,n]
- *  t, of which the triangle i >= j is read; t is used up. */
-eck_status ecki_small_eigen(double *values, double *vectors, double *t, int64_t n, int64_t k,
-                            eck_error *err);
 
 /** The c with P(chi^2 of p degrees < c) = failure. */
 double ecki_chi_square_low(int64_t p, double failure);

@@ -70,8 +70,21 @@ typedef struct ecki_vector_request {
     const eck_context *context; /**< may be NULL */
 } ecki_vector_request;
 
+/** Vectors of the tridiagonal matrix itself, z column-major [count,k], the smallest value first, in portions side by
+ *  side; info_out > 0: not all were found. Reads info.count, values and t. */
+eck_status ecki_spectrum_portions(double *z, const eck_spectrum *spectrum,
+                                  const ecki_vector_request *request, int64_t *info_out,
+                                  eck_error *err);
+
 /** Orthonormal columns of a row-major [count,k], of descending values; solver_out: name of what answered. */
 eck_status ecki_spectrum_vectors(double *out, const char **solver_out, const eck_spectrum *spectrum,
                                  const ecki_vector_request *request, eck_error *err);
+
+/**
+ * A symmetric row-major [n,n], n > 0, of which the triangle i >= j is read: all values, descending, and the vectors of
+ * the k largest, [n,k], or NULL. On the threads the BLAS has now; copies the matrix.
+ */
+eck_status ecki_small_eigen(double *values, double *vectors, const double *matrix, int64_t n,
+                            int64_t k, eck_error *err);
 
 #endif

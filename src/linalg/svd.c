@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/deflated.h"
 #include "linalg/krylov_lane.h"
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
@@ -23,8 +24,8 @@ const char *eck_engine_name(eck_engine engine)
         return "exact";
     case ECK_ENGINE_KRYLOV:
         return "krylov";
-    case ECK_ENGINE_DEFLATED: // no lane answers to it yet
-        break;
+    case ECK_ENGINE_DEFLATED:
+        return "deflated";
     case ECK_ENGINE_JACOBI:
         return "jacobi";
     case ECK_ENGINE_GOLUB_KAHAN:
@@ -97,8 +98,10 @@ eck_status ecki_svd_check_options(eck_svd_options *out, const eck_svd_options *g
     ECK_REQUIRE(eck_dtype_is_weight(o.store), ECK_E_RANGE, -1,
                 "factors cannot be stored as %s: F64, F32, F16 or BF16", eck_dtype_name(o.store));
     ECK_REQUIRE(o.engine == ECK_ENGINE_AUTO || o.engine == ECK_ENGINE_EXACT ||
-                    o.engine == ECK_ENGINE_KRYLOV || o.engine == ECK_ENGINE_GOLUB_KAHAN,
-                ECK_E_RANGE, -1, "engine %d has no lane here: auto, exact, krylov or golub-kahan",
+                    o.engine == ECK_ENGINE_DEFLATED || o.engine == ECK_ENGINE_KRYLOV ||
+                    o.engine == ECK_ENGINE_GOLUB_KAHAN,
+                ECK_E_RANGE, -1,
+                "engine %d has no lane here: auto, exact, deflated, krylov or golub-kahan",
                 (int)o.engine);
     ECK_REQUIRE(o.excess > 0.0 && o.excess <= 1.0, ECK_E_RANGE, -1, "excess %g lies outside (0,1]",
                 o.excess);
@@ -158,12 +161,15 @@ done:
     return status;
 }
 
-// The iterative lane, with one thread of BLAS outside of its own tasks: its bytes then do not depend on threads.
-static eck_status compute_krylov(eck_svd **out, ecki_svd_job *job, bool *answered_out,
-                                 eck_error *err)
+// A lane that may leave the work to the exact one. The iterative one has one thread of BLAS outside of its own tasks: its
+// bytes then do not depend on threads.
+static eck_status compute_leading(eck_svd **out, ecki_svd_job *job, bool *answered_out,
+                                  eck_error *err)
 {
-    const int32_t saved = ecki_blas_enter(1);
-    const eck_status status = ecki_svd_krylov(out, job, answered_out, err);
+    const bool krylov = job->engine == ECK_ENGINE_KRYLOV;
+    const int32_t saved = ecki_blas_enter(krylov ? 1 : ecki_threads(job->context));
+    const eck_status status = krylov ? ecki_svd_krylov(out, job, answered_out, err)
+                                     : ecki_svd_deflated(out, job, answered_out, err);
     ecki_blas_leave(saved);
     if (status == ECK_OK && !*answered_out) {
         const double start = job->start;
@@ -196,8 +202,9 @@ eck_status eck_svd_compute(eck_svd **out, const eck_operator *a, const eck_svd_o
     ECK_TRY(ecki_svd_check_options(&job.options, options, &a->info, err));
     job.engine = job.options.engine;
     bool answered = false;
-    if (job.engine == ECK_ENGINE_KRYLOV) {
-        ECK_TRY(compute_krylov(out, &job, &answered, err));
+    if (job.engine == ECK_ENGINE_KRYLOV || job.engine == ECK_ENGINE_DEFLATED) {
+        if (job.engine == ECK_ENGINE_DEFLATED) ECK_TRY(require_memory(&job, job.options.rank, err));
+        ECK_TRY(compute_leading(out, &job, &answered, err));
         if (answered) goto done;
         job.engine = job.options.engine = ECK_ENGINE_EXACT;
     }

@@ -72,24 +72,35 @@ static eck_status portion_task(void *self, int64_t index, eck_error *err)
     return ecki_dstemr(z, &run->spectrum->t, places, &run->info[index], err);
 }
 
+eck_status ecki_spectrum_portions(double *z, const eck_spectrum *spectrum,
+                                  const ecki_vector_request *request, int64_t *info_out,
+                                  eck_error *err)
+{
+    eck_status status = ECK_OK;
+    portion_run run = { .spectrum = spectrum, .z = z, .k = request->k };
+    cut_portions(&run);
+    ECK_TRY(ecki_parallel_for(run.count, ecki_threads(request->context), portion_task, &run, err));
+    *info_out = 0;
+    for (int64_t i = 0; i < run.count; i++)
+        *info_out = ecki_max(*info_out, run.info[i]);
+done:
+    return status;
+}
+
 // The k largest by relatively robust representations; info_out > 0: not all were found.
 static eck_status few_vectors(double *out, const eck_spectrum *spectrum,
                               const ecki_vector_request *request, int64_t *info_out, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = spectrum->t.n, k = request->k;
-    portion_run run = { .spectrum = spectrum, .k = k };
-    ECK_ALLOC_RAW(run.z, n * k);
-    cut_portions(&run);
-    ECK_TRY(ecki_parallel_for(run.count, ecki_threads(request->context), portion_task, &run, err));
-    *info_out = 0;
-    for (int64_t i = 0; i < run.count; i++)
-        *info_out = ecki_max(*info_out, run.info[i]);
+    double *z = NULL;
+    ECK_ALLOC_RAW(z, n * k);
+    ECK_TRY(ecki_spectrum_portions(z, spectrum, request, info_out, err));
     if (*info_out != 0) goto done;
-    ECK_TRY(ecki_spectrum_back_transform(run.z, spectrum, k, request->context, err));
-    reverse_transpose(out, run.z, n, k);
+    ECK_TRY(ecki_spectrum_back_transform(z, spectrum, k, request->context, err));
+    reverse_transpose(out, z, n, k);
 done:
-    ecki_free(run.z);
+    ecki_free(z);
     return status;
 }
 
