@@ -15,6 +15,9 @@ import numpy as np
 
 from ._raw import library
 from ._raw.array import eck_array, eck_dtype, eck_view
+from ._raw.operator import eck_operator
+from ._raw.sparse import eck_sparse_layout, eck_sparse_view
+from ._run import Run
 from .errors import InputTypeError, RangeError, ShapeError
 
 F64, F32, F16, BF16 = (getattr(eck_dtype, f"ECK_DTYPE_{name}") for name in ("F64", "F32", "F16", "BF16"))
@@ -34,17 +37,25 @@ _ALLOWED = "float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, or 
 
 @dataclass
 class Borrowed:
-    """A matrix of somebody else's."""
+    """A matrix of somebody else's, dense or sparse."""
 
-    view: eck_view
+    view: eck_view | eck_sparse_view
+    shape: tuple[int, ...]
     holder: Any
     torch: bool
 
     @property
     def work(self) -> float:
         """Multiplications of all Gram matrices: decides whether a call is worth a thread."""
-        *batch, rows, cols = self.view.shape[: self.view.ndim]
+        *batch, rows, cols = self.shape
         return float(rows) * float(cols) * float(min(rows, cols)) * math.prod(map(float, batch))
+
+    def make_operator(self, run: Run, out: ctypes._Pointer[eck_operator]) -> None:
+        """Sets `out`, to be freed by the caller. A sparse matrix is copied, so that nothing is borrowed then."""
+        if isinstance(self.view, eck_sparse_view):
+            run.check(library().eck_operator_sparse, ctypes.byref(out), ctypes.byref(self.view))
+        else:
+            run.check(library().eck_operator_dense, ctypes.byref(out), self.view)
 
 
 def storage_type(dtype: Any) -> int:
@@ -62,15 +73,12 @@ def storage_type(dtype: Any) -> int:
 
 def borrow(matrix: Any, most: int = 2) -> Borrowed:
     """A view of a matrix, or of a batch of up to `most` dimensions: NumPy arrays of any layout and torch CPU tensors as
-    they lie in memory, integers and what NumPy makes an array of as a copy."""
+    they lie in memory, SciPy sparse matrices of any format, integers and what NumPy makes an array of as a copy."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(matrix, torch.Tensor):
         return _borrow_tensor(matrix, torch, most)
     if type(matrix).__module__.split(".")[:2] == ["scipy", "sparse"]:
-        raise InputTypeError(
-            "a SciPy sparse matrix cannot be factored yet (sparse operators are planned): give its dense form, "
-            "matrix.toarray()"
-        )
+        return _borrow_sparse(matrix, most)
     return _borrow_array(matrix, most)
 
 
@@ -115,7 +123,30 @@ def _borrow_array(matrix: Any, most: int) -> Borrowed:
         array = array.copy()
     strides = tuple(stride // size for stride in array.strides)
     view = _make_view(array.__array_interface__["data"][0], _NAMES[array.dtype.name], array.shape, strides)
-    return Borrowed(view, array, torch=False)
+    return Borrowed(view, array.shape, array, torch=False)
+
+
+def _borrow_sparse(matrix: Any, most: int) -> Borrowed:
+    """CSR and CSC by their own layout, other formats by rows. Entries of one place are added, as SciPy does."""
+    if most > 2:
+        raise InputTypeError("a SciPy sparse matrix is no batch: eckart.svd takes it")
+    _check_shape(tuple(matrix.shape), most)
+    lines = matrix if matrix.format in ("csr", "csc") else matrix.tocsr()
+    if lines.dtype.kind not in "biuf" or lines.dtype.itemsize > 8:
+        raise InputTypeError(f"cannot factor a sparse matrix of {lines.dtype}: allowed: {_ALLOWED}")
+    narrow = lines.dtype.kind == "f" and lines.dtype.itemsize <= 4
+    values = np.ascontiguousarray(lines.data, np.float32 if narrow else np.float64)
+    starts = np.ascontiguousarray(lines.indptr, np.int64)
+    indices = np.ascontiguousarray(lines.indices, np.int64)
+    if starts[-1] > min(len(values), len(indices)):
+        raise InputTypeError(f"a sparse matrix of {starts[-1]} entries holds {len(values)} values")
+    layout = eck_sparse_layout.ECK_SPARSE_ROWS if lines.format == "csr" else eck_sparse_layout.ECK_SPARSE_COLS
+    as_integers = ctypes.POINTER(ctypes.c_int64)
+    view = eck_sparse_view(
+        layout, F32 if narrow else F64, *matrix.shape,
+        starts.ctypes.data_as(as_integers), indices.ctypes.data_as(as_integers), values.ctypes.data,
+    )
+    return Borrowed(view, tuple(matrix.shape), (starts, indices, values), torch=False)
 
 
 def _borrow_tensor(tensor: Any, torch: Any, most: int) -> Borrowed:
@@ -132,7 +163,7 @@ def _borrow_tensor(tensor: Any, torch: Any, most: int) -> Borrowed:
     if name not in _NAMES:
         raise InputTypeError(f"cannot factor a tensor of {name}: allowed: {_ALLOWED}")
     view = _make_view(tensor.data_ptr(), _NAMES[name], tuple(tensor.shape), tensor.stride())
-    return Borrowed(view, tensor, torch=True)
+    return Borrowed(view, tuple(tensor.shape), tensor, torch=True)
 
 
 class _Owner:

@@ -1,7 +1,8 @@
 """The decompositions: `svd`, `svdvals`, `eigh`, each with its certificate.
 
-They take NumPy arrays in any layout (memmaps too), torch CPU tensors and what NumPy makes a matrix of; float64,
-float32, float16 and bfloat16 are read where they lie. Torch in, torch out. The interpreter lock is free meanwhile.
+They take NumPy arrays in any layout (memmaps too), torch CPU tensors, SciPy sparse matrices and what NumPy makes a
+matrix of; float64, float32, float16 and bfloat16 are read where they lie. Torch in, torch out. The interpreter lock is
+free meanwhile.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def _decompose(run: Run, matrix: Borrowed, function: Any, free: Any, kind: Any, 
     a = ctypes.POINTER(eck_operator)()
     out = ctypes.POINTER(kind)()
     try:
-        run.check(lib.eck_operator_dense, ctypes.byref(a), matrix.view)
+        matrix.make_operator(run, a)
         run.call(function, ctypes.byref(out), a, ctypes.byref(options))
         return finish(out.contents)
     finally:
@@ -212,7 +213,8 @@ def svd(
 ) -> SVD:
     """Singular value decomposition A ~ U diag(S) Vt, truncated as asked, with a certificate of its error.
 
-    A              matrix of float64, float32, float16, bfloat16 (read where it lies) or integers (as float64)
+    A              matrix of float64, float32, float16, bfloat16 (read where it lies) or integers (as float64), or a SciPy
+                   sparse matrix or array of any format (its entries alone are computed with)
     rank           keep so many terms; beside energy or error: at most so many. Default: min(rows, cols)
     energy         keep the fewest terms that hold this share of the sum of squared values, 0 < energy <= 1
     error          keep the fewest terms with a relative Frobenius error of this or less, 0 <= error < 1

@@ -25,8 +25,9 @@ WRONG = {
     "dates": (np.zeros((2, 2), "M8[s]"), eckart.InputTypeError, "datetime64"),
     "records": (np.zeros((2, 2), [("a", float)]), eckart.InputTypeError, "cannot factor"),
     "masked": (np.ma.masked_equal(np.eye(2), 1.0), eckart.InputTypeError, "masked"),
-    "sparse matrix": (scipy.sparse.csr_matrix(np.eye(3)), eckart.InputTypeError, "sparse operators are planned"),
-    "sparse array": (scipy.sparse.coo_array(np.eye(3)), eckart.InputTypeError, r"toarray\(\)"),
+    "complex sparse matrix": (scipy.sparse.csr_matrix(np.eye(3) * 1j), eckart.InputTypeError, "sparse matrix of complex128"),
+    "empty sparse matrix": (scipy.sparse.csr_matrix((0, 3)), eckart.ShapeError, r"empty: shape \(0, 3\)"),
+    "sparse vector": (scipy.sparse.coo_array(np.ones(3)), eckart.ShapeError, "found 1"),
     "sparse tensor": (torch.eye(3).to_sparse(), eckart.InputTypeError, "sparse_coo"),
     "quantized tensor": (
         torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8), eckart.InputTypeError, "quantized"),
