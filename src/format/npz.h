@@ -14,4 +14,20 @@
 eck_status ecki_npz_write(ecki_output *output, const eck_named_array *arrays, int64_t count,
                           eck_error *err);
 
+/** The same archive, its numbers coming in pieces. */
+typedef struct ecki_npz_writer ecki_npz_writer;
+
+/** Lays the archive out and reserves its space. out: ecki_npz_writer_free(); output: borrowed until then; arrays: only
+ * type and shape are looked at. */
+eck_status ecki_npz_writer_create(ecki_npz_writer **out, ecki_output *output,
+                                  const eck_named_array *arrays, int64_t count, eck_error *err);
+
+/** Bytes of array `index` from `offset` on. */
+eck_status ecki_npz_writer_write(ecki_npz_writer *writer, int64_t index, int64_t offset,
+                                 const void *bytes, int64_t count, eck_error *err);
+
+/** Reads the numbers again for their checksums, then writes headers and directory. */
+eck_status ecki_npz_writer_finish(ecki_npz_writer *writer, eck_error *err);
+void ecki_npz_writer_free(ecki_npz_writer *writer);
+
 #endif

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "format/npy.h"
 #include "format/npz.h"
+#include "format/output_file.h"
 #include "tensor/codec.h"
 
 enum {
@@ -157,12 +158,16 @@ static eck_status member_init(member *m, const eck_named_array *named, eck_error
                     ecki_dtype_bytes(m->array->dtype, elements, &m->bytes),
                 ECK_E_SHAPE, -1, "cannot write array '%.200s': too large", named->name);
     m->size = m->head.length + m->bytes;
-    unsigned long checksum =
-        crc32_z(0, (const unsigned char *)m->head.data, (size_t)m->head.length);
-    if (m->bytes > 0) checksum = crc32_z(checksum, m->array->data, (size_t)m->bytes);
-    m->checksum = (uint32_t)checksum;
+    m->checksum = (uint32_t)crc32_z(0, (const unsigned char *)m->head.data, (size_t)m->head.length);
 done:
     return status;
+}
+
+/** Adds the numbers to the checksum, which was that of the head. */
+static void member_check(member *m)
+{
+    if (m->bytes > 0)
+        m->checksum = (uint32_t)crc32_z(m->checksum, m->array->data, (size_t)m->bytes);
 }
 
 /** Writes what was put into a text and empties it. */
@@ -191,6 +196,25 @@ static int64_t place_members(member *members, int64_t count)
     return at + directory + END + (large ? END64 : 0);
 }
 
+/** Directory and end, behind the last member. */
+static eck_status write_directory(ecki_output *output, const member *members, int64_t count,
+                                  eck_error *err)
+{
+    ecki_text text = { 0 };
+    int64_t at = 0;
+
+    for (int64_t i = 0; i < count; i++) {
+        const member *const m = &members[i];
+        at = m->offset + LOCAL + m->name.length + (is_large(m) ? EXTRA_LOCAL : 0) + m->size;
+        put_record(&text, m);
+    }
+    const int64_t directory = at;
+    put_end(&text, count, text.length, directory);
+    const eck_status status = flush(output, &at, &text, err);
+    ecki_text_clear(&text);
+    return status;
+}
+
 /** Members, directory, end. */
 static eck_status write_members(ecki_output *output, const member *members, int64_t count,
                                 eck_error *err)
@@ -205,14 +229,33 @@ static eck_status write_members(ecki_output *output, const member *members, int6
         ECK_TRY(ecki_output_write(output, at, members[i].array->data, members[i].bytes, err));
         at += members[i].bytes;
     }
-    const int64_t directory = at;
-    for (int64_t i = 0; i < count; i++)
-        put_record(&text, &members[i]);
-    put_end(&text, count, text.length, directory);
-    ECK_TRY(flush(output, &at, &text, err));
+    ECK_TRY(write_directory(output, members, count, err));
 done:
     ecki_text_clear(&text);
     return status;
+}
+
+/** Heads and places of all members. */
+static eck_status members_create(member **out, const eck_named_array *arrays, int64_t count,
+                                 eck_error *err)
+{
+    eck_status status = ECK_OK;
+    member *members = NULL;
+    ECK_ALLOC(members, count);
+    *out = members; // half-built is fine: members_free()
+    for (int64_t i = 0; i < count; i++)
+        ECK_TRY(member_init(&members[i], &arrays[i], err));
+done:
+    return status;
+}
+
+static void members_free(member *members, int64_t count)
+{
+    for (int64_t i = 0; members && i < count; i++) {
+        ecki_text_clear(&members[i].name);
+        ecki_text_clear(&members[i].head);
+    }
+    ecki_free(members);
 }
 
 eck_status ecki_npz_write(ecki_output *output, const eck_named_array *arrays, int64_t count,
@@ -221,16 +264,91 @@ eck_status ecki_npz_write(ecki_output *output, const eck_named_array *arrays, in
     eck_status status = ECK_OK;
     member *members = NULL;
 
-    ECK_ALLOC(members, count);
+    ECK_TRY(members_create(&members, arrays, count, err));
     for (int64_t i = 0; i < count; i++)
-        ECK_TRY(member_init(&members[i], &arrays[i], err));
+        member_check(&members[i]);
     ECK_TRY(ecki_output_reserve(output, place_members(members, count), err));
     ECK_TRY(write_members(output, members, count, err));
 done:
-    for (int64_t i = 0; members && i < count; i++) {
-        ecki_text_clear(&members[i].name);
-        ecki_text_clear(&members[i].head);
+    members_free(members, count);
+    return status;
+}
+
+struct ecki_npz_writer {
+    ecki_output *output;
+    member *members;
+    int64_t count;
+};
+
+/** Where the numbers of a member begin. */
+static int64_t numbers_place(const member *m)
+{
+    return m->offset + LOCAL + m->name.length + (is_large(m) ? EXTRA_LOCAL : 0) + m->head.length;
+}
+
+eck_status ecki_npz_writer_create(ecki_npz_writer **out, ecki_output *output,
+                                  const eck_named_array *arrays, int64_t count, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_npz_writer *writer = NULL;
+
+    ECK_ALLOC(writer, 1);
+    writer->output = output;
+    writer->count = count;
+    ECK_TRY(members_create(&writer->members, arrays, count, err));
+    ECK_TRY(ecki_output_reserve(output, place_members(writer->members, count), err));
+    *out = writer;
+    writer = NULL;
+done:
+    ecki_npz_writer_free(writer);
+    return status;
+}
+
+void ecki_npz_writer_free(ecki_npz_writer *writer)
+{
+    if (!writer) return;
+    members_free(writer->members, writer->count);
+    ecki_free(writer);
+}
+
+eck_status ecki_npz_writer_write(ecki_npz_writer *writer, int64_t index, int64_t offset,
+                                 const void *bytes, int64_t count, eck_error *err)
+{
+    const member *const m = &writer->members[index];
+    return ecki_output_write(writer->output, numbers_place(m) + offset, bytes, count, err);
+}
+
+/** The checksum of numbers that are in the file. */
+static eck_status read_checksum(member *m, const ecki_output *output, eck_error *err)
+{
+    enum { PIECE = 1 << 20 };
+    eck_status status = ECK_OK;
+    unsigned char *piece = NULL;
+    ECK_ALLOC_RAW(piece, ecki_min(PIECE, m->bytes));
+    for (int64_t at = 0; at < m->bytes; at += PIECE) {
+        const int64_t count = ecki_min(PIECE, m->bytes - at);
+        ECK_TRY(ecki_output_read(output, numbers_place(m) + at, piece, count, err));
+        m->checksum = (uint32_t)crc32_z(m->checksum, piece, (size_t)count);
     }
-    ecki_free(members);
+done:
+    ecki_free(piece);
+    return status;
+}
+
+eck_status ecki_npz_writer_finish(ecki_npz_writer *writer, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_text text = { 0 };
+
+    for (int64_t i = 0; i < writer->count; i++) {
+        member *const m = &writer->members[i];
+        int64_t at = m->offset;
+        ECK_TRY(read_checksum(m, writer->output, err));
+        put_local(&text, m);
+        ECK_TRY(flush(writer->output, &at, &text, err));
+    }
+    ECK_TRY(write_directory(writer->output, writer->members, writer->count, err));
+done:
+    ecki_text_clear(&text);
     return status;
 }

@@ -59,6 +59,21 @@ eck_status ecki_output_write(ecki_output *output, int64_t offset, const void *by
     return ECK_OK;
 }
 
+eck_status ecki_output_read(const ecki_output *output, int64_t offset, void *out, int64_t count,
+                            eck_error *err)
+{
+    char *const to = out;
+    for (int64_t done = 0; done < count;) {
+        const ssize_t got =
+            pread(output->descriptor, to + done, (size_t)(count - done), offset + done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return ecki_write_failed(err, errno, output->name);
+        if (got == 0) return ecki_write_error(err, ECK_E_IO, output->name, "it became shorter");
+        done += got;
+    }
+    return ECK_OK;
+}
+
 eck_status ecki_output_reserve(ecki_output *output, int64_t bytes, eck_error *err)
 {
     output->reserved = bytes;

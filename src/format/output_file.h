@@ -20,6 +20,10 @@ struct ecki_output {
 eck_status ecki_output_create(ecki_output **out, int descriptor, const char *name, eck_error *err);
 void ecki_output_close(ecki_output *output);
 
+/** Bytes that were written before. */
+eck_status ecki_output_read(const ecki_output *output, int64_t offset, void *out, int64_t count,
+                            eck_error *err);
+
 /** Brings it to the disk and checks that nothing of it is missing. */
 eck_status ecki_output_finish(const ecki_output *output, eck_error *err);
 

@@ -49,12 +49,31 @@ static eck_status write_scenario(void *self, eck_error *err)
     return status;
 }
 
+// The same in pieces.
+static eck_status pieces_scenario(void *self, eck_error *err)
+{
+    static const double numbers[20] = { 1 };
+    const eck_array_spec arrays[] = { { "first", ECK_DTYPE_F32, 2, { 4, 5 } },
+                                      { "second", ECK_DTYPE_F64, 2, { 4, 5 } } };
+    eck_array_writer *writer = NULL;
+    eck_status status = eck_array_writer_create(&writer, self, arrays, 2, true, err);
+    if (status == ECK_OK) status = eck_array_writer_write(writer, 1, 0, numbers, 160, err);
+    if (status == ECK_OK) status = eck_array_writer_write(writer, 0, 0, numbers, 40, err);
+    if (status == ECK_OK) status = eck_array_writer_write(writer, 0, 40, numbers, 40, err);
+    if (status == ECK_OK) status = eck_array_writer_publish(writer, err);
+    eck_array_writer_free(writer);
+    return status;
+}
+
 static void written(void **state)
 {
     (void)state;
     fail_every_allocation("writing safetensors", write_scenario, place("tensors.safetensors"));
     fail_every_allocation("writing npy", write_scenario, place("array.npy"));
     fail_every_allocation("writing npz", write_scenario, place("arrays.npz"));
+    fail_every_allocation("writing npz in pieces", pieces_scenario, place("pieces.npz"));
+    fail_every_allocation("writing safetensors in pieces", pieces_scenario,
+                          place("pieces.safetensors"));
 }
 
 static const char document[] = "{\"text\": \"kept in a file\"}";
