@@ -12,6 +12,7 @@
 #include "matrix.h"
 #include "settings.h"
 #include "svd_output.h"
+#include "svd_stream.h"
 
 typedef struct svd_settings {
     settings common; // first, so that the shared tables fit
@@ -212,7 +213,8 @@ static eck_svd_options make_options(const svd_settings *from)
 }
 
 // What will be computed, how, and what it costs.
-static void explain(session *run, const eck_operator_info *info, const eck_svd_options *options)
+static void explain(session *run, const eck_operator_info *info, const eck_svd_options *options,
+                    bool stream)
 {
     const double m = (double)(info->rows > info->cols ? info->rows : info->cols);
     const double n = (double)(info->rows > info->cols ? info->cols : info->rows);
@@ -224,7 +226,12 @@ static void explain(session *run, const eck_operator_info *info, const eck_svd_o
     session_say(run, "%lld x %lld, %s, about %.3g GFLOP in f64, at most %s of memory",
                 (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage),
                 (m * n * n + 4.0 / 3 * n * n * n + 2 * n * n * k) / 1e9,
-                figure_bytes(eck_svd_memory(info, options, rank)).text);
+                figure_bytes(stream ? eck_svd_stream_memory(info, options, rank)
+                                    : eck_svd_memory(info, options, rank))
+                    .text);
+    if (stream)
+        session_say(run, "more would not be allowed: the long factor is written as it is made, and "
+                         "the error comes from the tail of all values; A is read twice");
     if (gram)
         session_say(run,
                     "eigenvalues of the %.0f x %.0f Gram matrix in f64, whose rounding is "
@@ -236,7 +243,7 @@ static void explain(session *run, const eck_operator_info *info, const eck_svd_o
         session_say(run, "QR and LAPACK's divide and conquer: f64 numbers would lose half their "
                          "digits in a Gram matrix");
     session_say(run, "BLAS: %s", eck_blas_description());
-    if (values) return;
+    if (values || stream) return;
     session_say(run, "proof '%s': %s", eck_proof_name(options->proof),
                 options->proof == ECK_PROOF_TAIL ? "the tail of all values; costs nothing more"
                 : options->proof == ECK_PROOF_RESIDUAL
@@ -282,6 +289,13 @@ done:
     return status;
 }
 
+// How much of the file was read for the result.
+static void count_reads(eck_svd *svd, const matrix *input)
+{
+    svd->bytes_read = eck_model_bytes_read(input->model);
+    svd->passes = input->bytes > 0 ? (double)svd->bytes_read / (double)input->bytes : 0;
+}
+
 static eck_status do_svd(session *run, const svd_settings *from, const matrix *input)
 {
     eck_status status = ECK_OK;
@@ -291,18 +305,23 @@ static eck_status do_svd(session *run, const svd_settings *from, const matrix *i
     const eck_svd_options options = make_options(from);
     const eck_operator_info *const info = eck_operator_get_info(input->a);
     svd_file file = { from->common.output, from->common.force, from->compact, NULL };
+    const bool stream = !from->subspaces && svd_must_stream(run, info, &options, &file);
 
-    if (from->explain) explain(run, info, &options);
-    TRY(eck_svd_compute(&svd, input->a, &options, &run->context, &run->error));
+    if (from->explain) explain(run, info, &options, stream);
     if (from->center && file.path) TRY(column_means(&mean, run, input->plain));
+    file.mean = mean;
+    if (stream)
+        TRY(svd_stream(&svd, run, input->a, &options, &file));
+    else
+        TRY(eck_svd_compute(&svd, input->a, &options, &run->context, &run->error));
     // Until here a signal ends the program at once; from here it must not leave half a file.
     interrupt_catch();
-    file.mean = mean;
+    count_reads(svd, input);
     if (from->curve) TRY(svd_write_curve(run, svd, from->curve, file.replace));
     if (!run->json) svd_print(run, svd, info, wants_factors(from));
     if (from->subspaces)
         TRY(do_subspaces(run, svd, &file));
-    else if (file.path)
+    else if (file.path && !stream)
         TRY(svd_write(run, svd, &file));
     if (run->json) {
         TRY(eck_report_svd(&text, svd, info, session_seconds(run), &run->error));
@@ -348,7 +367,7 @@ static void explain_fit(session *run, const eck_operator_info *info, const eck_a
 static eck_status do_fit(session *run, const svd_settings *from, const matrix *input)
 {
     eck_status status = ECK_OK;
-    matrix mask = { NULL, NULL, NULL, NULL }, weights = { NULL, NULL, NULL, NULL };
+    matrix mask = { NULL, NULL, NULL, NULL, 0 }, weights = { NULL, NULL, NULL, NULL, 0 };
     eck_als *als = NULL;
     char *text = NULL;
     const eck_operator_info *const info = eck_operator_get_info(input->a);
@@ -402,7 +421,7 @@ static eck_status cmd_svd(session *run, char **arguments)
 {
     eck_status status = ECK_OK;
     const char *operand = NULL;
-    matrix input = { NULL, NULL, NULL, NULL };
+    matrix input = { NULL, NULL, NULL, NULL, 0 };
     svd_settings from = {
         .proof = 1, .iterations = -1, .tolerance = -1, .ridge = -1, .excess = -1
     };

@@ -65,6 +65,21 @@ static eck_status choose_named(eck_operator **out, session *run, const eck_model
     return session_usage(run, "'%s' holds no tensor or module '%s'", eck_model_path(model), name);
 }
 
+// Bytes of the tensor that was opened; 0 for a factored module.
+static int64_t tensor_bytes(const matrix *open, const char *name)
+{
+    const eck_model *const model = open->model;
+    for (int64_t i = 0; i < eck_model_tensor_count(model); i++)
+        if (!name || strcmp(eck_model_tensor(model, i)->name, name) == 0)
+            return eck_model_tensor(model, i)->bytes;
+    for (int64_t i = 0; i < eck_model_layer_count(model); i++) {
+        const eck_layer *const layer = eck_model_layer(model, i);
+        if (strcmp(layer->name, name) == 0 && !layer->factored)
+            return eck_model_tensor(model, layer->weight)->bytes;
+    }
+    return 0;
+}
+
 eck_status matrix_open(matrix *out, session *run, const char *operand, bool center)
 {
     eck_status status = ECK_OK;
@@ -82,6 +97,7 @@ eck_status matrix_open(matrix *out, session *run, const char *operand, bool cent
         TRY(choose_only(&out->plain, run, out->model));
     if (center) TRY(eck_operator_centered(&out->centered, out->plain, &run->context, &run->error));
     out->a = center ? out->centered : out->plain;
+    out->bytes = tensor_bytes(out, separator ? separator + 2 : NULL);
 done:
     free(path);
     return status;
@@ -92,5 +108,5 @@ void matrix_close(matrix *open)
     eck_operator_free(open->centered);
     eck_operator_free(open->plain);
     eck_model_close(open->model);
-    *open = (matrix){ NULL, NULL, NULL, NULL };
+    *open = (matrix){ NULL, NULL, NULL, NULL, 0 };
 }

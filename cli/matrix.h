@@ -10,6 +10,7 @@ typedef struct matrix {
     eck_operator *plain; /**< as it is in the file */
     eck_operator *centered; /**< or NULL */
     const eck_operator *a; /**< the one to work on, borrowed */
+    int64_t bytes; /**< it has in the file; 0: no tensor of it alone */
 } matrix;
 
 /**

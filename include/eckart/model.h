@@ -59,6 +59,8 @@ ECK_API void eck_model_close(eck_model *model);
 
 /** As given to eck_model_open(); borrowed. */
 ECK_API const char *eck_model_path(const eck_model *model);
+/** Bytes of tensors read since it was opened: over the bytes of a tensor, how often that was read. */
+ECK_API int64_t eck_model_bytes_read(const eck_model *model);
 /** Tensors of all files together. */
 ECK_API int64_t eck_model_tensor_count(const eck_model *model);
 /** Tensor by index, borrowed; NULL past the end. */

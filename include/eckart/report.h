@@ -20,7 +20,8 @@ extern "C" {
 #endif
 
 /** {"rows","cols","dtype","rank","numerical_rank","tolerance","engine","solver","reproducible","seconds",
- *   "seconds_total","error","energy","certificate":{...},"singular_values":[...]} */
+ *   "seconds_total","bytes_read","passes","error","energy","certificate":{...},"singular_values":[...]}; bytes and
+ *   passes are null when nobody counted */
 ECK_API eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_info *info,
                                   double seconds_total, eck_error *err);
 

@@ -132,6 +132,8 @@ typedef struct eck_svd {
     double energy; /**< 1 - tail^2/norm2 of the kept values, before storage rounding */
     eck_certificate certificate;
     double seconds; /**< first number read to certificate done */
+    int64_t bytes_read; /**< of the file of A, for reports, by whoever counted them; 0 unknown */
+    double passes; /**< the same over the bytes of A */
 } eck_svd;
 
 ECK_API void eck_svd_free(eck_svd *svd);
@@ -155,6 +157,36 @@ ECK_API eck_status eck_svd_compute(eck_svd **out, const eck_operator *a,
 /** Bytes eck_svd_compute() holds at most, result included, beyond the operator's own; rank < 0: values only. */
 ECK_API int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_options *options,
                                int64_t rank);
+
+/** Takes the long factor of a decomposition as it is made; one call at a time. A failure ends the decomposition. */
+typedef struct eck_svd_sink {
+    void *user;
+    /** Before the first row: the rank that was chosen. */
+    eck_status (*begin)(void *user, int64_t rank, eck_error *err);
+    /** Rows first .. first+rows-1 of the factor, contiguous [rows,rank] in the stored type, in order. */
+    eck_status (*take)(void *user, int64_t first, int64_t rows, const void *numbers,
+                       eck_error *err);
+} eck_svd_sink;
+
+/**
+ * eck_svd_compute() of a matrix, or with factors, too large for memory: the factor of the long side goes to a sink in
+ * blocks of rows (U when rows >= cols, else V; COMPACT: last, else first^T) and is not in the result. Exact lane, proof
+ * TAIL.
+ *
+ * out      owned by the caller, eck_svd_free(); the long one of u and v is NULL. Signs as of eck_svd_compute() for
+ *          rows >= cols; for a wide matrix the largest |u_i| of every left vector is positive
+ * a        storage of at most 32 bits; read twice, thrice for U where s_1 > 1000 s_k or so
+ * options  not ECK_WANT_FULL; as eck_svd_compute() otherwise
+ * Cost     as eck_svd_compute(); memory as eck_svd_stream_memory(), which does not grow with the long side
+ * Errors   as eck_svd_compute(); ECK_E_RANGE F64 storage, another lane, U of a value below 2^-20 s_1; those of the sink
+ */
+ECK_API eck_status eck_svd_stream(eck_svd **out, const eck_operator *a,
+                                  const eck_svd_options *options, const eck_svd_sink *sink,
+                                  const eck_context *context, eck_error *err);
+
+/** Bytes eck_svd_stream() holds at most, result included, beyond the operator's own and the sink's. */
+ECK_API int64_t eck_svd_stream_memory(const eck_operator_info *info, const eck_svd_options *options,
+                                      int64_t rank);
 
 /**
  * The exact lane cut in two: every value, and the reduction from which vectors of a rank chosen later follow without

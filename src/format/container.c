@@ -5,6 +5,7 @@
 #include "format/container.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,7 @@ eck_status ecki_container_create(ecki_container **out, const char *path, eck_err
     ECK_ALLOC(container, 1);
     container->path = ecki_strdup(path);
     ECK_HAVE(container->path);
+    ECK_ALLOC(container->tally, 1);
     *out = container;
     container = NULL;
 done:
@@ -91,6 +93,7 @@ void ecki_container_close(ecki_container *container)
     ecki_free(container->metadata);
     ecki_free(container->warnings);
     ecki_free(container->by_name);
+    ecki_free(container->tally);
     if (container->sparse) {
         ecki_lines_clear(&container->sparse->rows);
         ecki_lines_clear(&container->sparse->cols);
@@ -293,6 +296,7 @@ eck_status ecki_container_read(const ecki_container *container, int64_t entry, i
         return ecki_place_error(err, ECK_E_RANGE, (ecki_place){ file->name, tensor->name, offset },
                                 "%lld bytes from %lld on, of %lld", (long long)count,
                                 (long long)offset, (long long)tensor->bytes);
+    atomic_fetch_add_explicit(&container->tally->bytes, count, memory_order_relaxed);
     if (container->sparse) {
         ecki_lines_dense(out, &container->sparse->rows, offset, count);
         return ECK_OK;

@@ -45,6 +45,11 @@ typedef struct ecki_sparse {
     bool symmetric; /**< the file says so */
 } ecki_sparse;
 
+/** What readers of a container add up, from any thread. */
+typedef struct ecki_tally {
+    _Atomic int64_t bytes; /**< of tensors, from files and memory, since it was opened */
+} ecki_tally;
+
 typedef struct ecki_container {
     const char *format; /**< "safetensors", "npy", "npz", "csv", "mtx", "onnx"; static */
     char *path; /**< as given */
@@ -63,6 +68,7 @@ typedef struct ecki_container {
     ecki_sparse *
         sparse; /**< if not NULL, entry 0 is this matrix, and reading its bytes gives the dense one */
     struct ecki_onnx *onnx; /**< the graph of an .onnx file, or NULL; owned */
+    ecki_tally *tally;
 } ecki_container;
 
 /**

@@ -72,7 +72,8 @@ typedef struct derive_job {
     double scale;
     eck_panel in, out;
     ecki_pool pool;
-    struct tile_scan *scans; // of every tile, row by row of tiles
+    struct tile_scan *scans; // of every tile, row by row of tiles; of a Gram: of its panel's blocks
+    bool nonfinite; // a block of the Gram's panels so far had such numbers
     int64_t col_tiles;
     int64_t origin; // first column or row of the Gram panel being read
 } derive_job;
@@ -177,50 +178,6 @@ int64_t ecki_gram_width(int64_t order)
     return ecki_max(ECKI_GRAM_WIDTH, (1 << 18) / ecki_max(order, 1));
 }
 
-// Reads 64 rows of the Gram panel to their place in it, scaled. job->in is the panel.
-static eck_status gram_task(void *self, int64_t index, eck_error *err)
-{
-    derive_job *const job = self;
-    const int64_t first = index * GRAM_ROWS;
-    const int64_t rows = ecki_min(GRAM_ROWS, job->in.rows - first);
-    double *const place = (double *)job->in.data + first * job->in.ld;
-    const eck_panel shape = ecki_panel(place, ECK_DTYPE_F64, rows, job->in.cols);
-    const bool by_rows = job->col_tiles == 0;
-    return ecki_operator_block(job->a, by_rows ? job->origin + first : first,
-                               by_rows ? 0 : job->origin, shape, job->scale, err);
-}
-
-// out = scale^2 sum over panels P of P^T P (side right, P a panel of rows) or P P^T (left, of
-// columns).
-eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, eck_panel out,
-                            const eck_context *context, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const bool right = side == ECK_SIDE_RIGHT;
-    derive_job job = { .a = a, .scale = scale, .col_tiles = right ? 0 : 1 };
-    double *panel = NULL;
-    const int64_t order = out.rows, length = right ? a->info.rows : a->info.cols;
-    const int64_t width = ecki_min(ecki_gram_width(order), length);
-    int64_t count = 0;
-    ECK_REQUIRE(ecki_mul(order, width, &count), ECK_E_NOMEM, -1,
-                "not enough memory for a Gram panel");
-    ECK_ALLOC_RAW(panel, count);
-    if (length == 0) clear_panel(out);
-    for (int64_t at = 0; at < length && order > 0; at += width) {
-        const int64_t step = ecki_min(width, length - at);
-        ECK_TRY(ecki_progress(context, "gram", at, length, err));
-        job.in = ecki_panel(panel, ECK_DTYPE_F64, right ? step : order, right ? order : step);
-        job.origin = at;
-        const int64_t tasks = tiles_of(job.in.rows, GRAM_ROWS);
-        ECK_TRY(ecki_parallel_for(tasks, crew_size(context, tasks), gram_task, &job, err));
-        const ecki_matrix p = ecki_matrix_panel(job.in);
-        ECK_TRY(ecki_syrk(1.0, right ? ecki_transposed(p) : p, at > 0 ? 1.0 : 0.0, out, err));
-    }
-done:
-    ecki_free(panel);
-    return status;
-}
-
 // Of one tile: sum holds the squares of the finite values times 2^(-2 exponent).
 typedef struct tile_scan {
     double max, sum;
@@ -281,6 +238,94 @@ static double block_squares(const double *x, eck_panel shape, double scale)
     return sum;
 }
 
+// The scan of one block that was read, whose first number is `origin` and whose rows lie `stride` apart in A.
+static tile_scan scan_block(const double *x, eck_panel shape, int64_t origin, int64_t stride)
+{
+    tile_scan scan = { 0.0, 0.0, 0, -1, 0 };
+    scan.max = block_max(&scan, x, shape, origin, stride);
+    const double scale = ecki_scale_of(scan.max);
+    scan.exponent = -ilogb(scale);
+    scan.sum = scan.nonfinite ? 0.0 : block_squares(x, shape, scale);
+    return scan;
+}
+
+// Reads 64 rows of the Gram panel to their place in it, scaled. job->in is the panel.
+static eck_status gram_task(void *self, int64_t index, eck_error *err)
+{
+    derive_job *const job = self;
+    const int64_t first = index * GRAM_ROWS;
+    const int64_t rows = ecki_min(GRAM_ROWS, job->in.rows - first);
+    double *const place = (double *)job->in.data + first * job->in.ld;
+    const eck_panel shape = ecki_panel(place, ECK_DTYPE_F64, rows, job->in.cols);
+    const bool by_rows = job->col_tiles == 0;
+    const int64_t row = by_rows ? job->origin + first : first, col = by_rows ? 0 : job->origin;
+    const eck_status status = ecki_operator_block(job->a, row, col, shape, job->scale, err);
+    const int64_t cols = job->a->info.cols;
+    if (status == ECK_OK && job->scans)
+        job->scans[index] = scan_block(place, shape, row * cols + col, cols);
+    return status;
+}
+
+// One panel of a Gram, read and added; of a scan, the panel's blocks. A panel with numbers that are not finite is not
+// added: nobody will use the sum.
+static eck_status gram_panel(derive_job *job, bool right, bool add, eck_panel out,
+                             const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t tasks = tiles_of(job->in.rows, GRAM_ROWS);
+    ECK_TRY(ecki_parallel_for(tasks, crew_size(context, tasks), gram_task, job, err));
+    for (int64_t i = 0; job->scans && i < tasks; i++)
+        job->nonfinite = job->nonfinite || job->scans[i].nonfinite > 0;
+    if (job->nonfinite) goto done;
+    const ecki_matrix p = ecki_matrix_panel(job->in);
+    ECK_TRY(ecki_syrk(1.0, right ? ecki_transposed(p) : p, add ? 1.0 : 0.0, out, err));
+done:
+    return status;
+}
+
+// Blocks of a scan that goes with a Gram of this order, panel by panel.
+static int64_t gram_blocks(int64_t order, int64_t length, bool right)
+{
+    const int64_t width = ecki_max(ecki_min(ecki_gram_width(order), length), 1);
+    const int64_t panels = tiles_of(length, width);
+    return panels * tiles_of(right ? width : order, GRAM_ROWS);
+}
+
+// out = scale^2 sum over panels P of P^T P (side right, P a panel of rows) or P P^T (left, of
+// columns). scans: of every block that is read, or NULL.
+static eck_status add_panels(tile_scan *scans, const eck_operator *a, eck_side side, double scale,
+                             eck_panel out, const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const bool right = side == ECK_SIDE_RIGHT;
+    derive_job job = { .a = a, .scale = scale, .col_tiles = right ? 0 : 1, .scans = scans };
+    double *panel = NULL;
+    const int64_t order = out.rows, length = right ? a->info.rows : a->info.cols;
+    const int64_t width = ecki_min(ecki_gram_width(order), length);
+    int64_t count = 0;
+    ECK_REQUIRE(ecki_mul(order, width, &count), ECK_E_NOMEM, -1,
+                "not enough memory for a Gram panel");
+    ECK_ALLOC_RAW(panel, count);
+    if (length == 0) clear_panel(out);
+    for (int64_t at = 0; at < length && order > 0; at += width) {
+        const int64_t step = ecki_min(width, length - at);
+        ECK_TRY(ecki_progress(context, "gram", at, length, err));
+        job.in = ecki_panel(panel, ECK_DTYPE_F64, right ? step : order, right ? order : step);
+        job.origin = at;
+        ECK_TRY(gram_panel(&job, right, at > 0, out, context, err));
+        if (scans) job.scans += tiles_of(job.in.rows, GRAM_ROWS);
+    }
+done:
+    ecki_free(panel);
+    return status;
+}
+
+eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, eck_panel out,
+                            const eck_context *context, eck_error *err)
+{
+    return add_panels(NULL, a, side, scale, out, context, err);
+}
+
 static eck_status scan_task(void *self, int64_t index, eck_error *err)
 {
     derive_job *const job = self;
@@ -293,12 +338,8 @@ static eck_status scan_task(void *self, int64_t index, eck_error *err)
                    ecki_min(ECKI_PANEL_COLS, info->cols - col));
     const eck_status status = ecki_operator_block(job->a, row, col, tile, 1.0, err);
     if (status == ECK_OK) {
-        tile_scan scan = { 0.0, 0.0, 0, -1, 0 };
-        scan.max = block_max(&scan, buffer, tile, row * info->cols + col, info->cols);
-        const double scale = ecki_scale_of(scan.max);
-        scan.exponent = -ilogb(scale);
-        scan.sum = scan.nonfinite ? 0.0 : block_squares(buffer, tile, scale);
-        job->scans[index] = scan;
+        const int64_t origin = row * info->cols + col;
+        job->scans[index] = scan_block(buffer, tile, origin, info->cols);
     }
     ecki_pool_give(&job->pool, buffer);
     return status;
@@ -325,6 +366,23 @@ static eck_scan add_scans(double *sum_out, int *exponent_out, const tile_scan *s
     *sum_out = sum;
     *exponent_out = exponent;
     return all;
+}
+
+eck_status ecki_derive_gram_scan(eck_scan *scan_out, const eck_operator *a, eck_side side,
+                                 eck_panel out, const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const bool right = side == ECK_SIDE_RIGHT;
+    const int64_t count = gram_blocks(out.rows, right ? a->info.rows : a->info.cols, right);
+    tile_scan *scans = NULL;
+    double sum = 0.0;
+    int exponent = 0;
+    ECK_ALLOC(scans, count);
+    ECK_TRY(add_panels(scans, a, side, 1.0, out, context, err));
+    *scan_out = add_scans(&sum, &exponent, scans, count);
+done:
+    ecki_free(scans);
+    return status;
 }
 
 // A scan with its sum apart from its exponent.

@@ -149,26 +149,59 @@ done:
     return status;
 }
 
-// Gram, its trace against the norm of the scan, reduction.
-static eck_status gram_and_reduce(eck_spectrum *spectrum, double *trace_out, const eck_operator *a,
-                                  const eck_context *context, eck_error *err)
+// A scale at which no square of a number up to `max` leaves the range of F64, and none that counts vanishes.
+static bool squares_fit(double max)
+{
+    return max == 0.0 || (max > 0x1p-400 && max < 0x1p400);
+}
+
+// The scan, and for a matrix in a file the Gram with it: there a read costs more than all arithmetic. *gram_out is NULL
+// if only the scan was made.
+static eck_status scan_once(eck_scan *scan, double **gram_out, const eck_operator *a,
+                            const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t rows = a->info.rows, cols = a->info.cols, n = ecki_min(rows, cols);
+    const bool derived = !a->methods.gram && !a->extra.gram && !a->methods.scan;
+    double *gram = NULL;
+    int64_t room = 0;
+    if (a->info.resident || !derived || n == 0) return eck_operator_scan(scan, a, context, err);
+    ECK_TRY(ecki_spectrum_room(&room, n, err));
+    ECK_ALLOC_RAW(gram, room);
+    ECK_TRY(ecki_derive_gram_scan(scan, a, ecki_near_side(rows, cols),
+                                  ecki_panel(gram, ECK_DTYPE_F64, n, n), context, err));
+    if (scan->nonfinite > 0 || !squares_fit(scan->max)) goto done;
+    const double scale = ecki_scale_of(scan->max), scale2 = scale * scale; // powers of two: exact
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j <= i; j++)
+            gram[i * n + j] *= scale2;
+    *gram_out = gram;
+    gram = NULL;
+done:
+    ecki_free(gram);
+    return status;
+}
+
+// The Gram if there is none yet, its trace, the reduction, which consumes it.
+static eck_status gram_and_reduce(eck_spectrum *spectrum, double *trace_out, double **gram,
+                                  const eck_operator *a, const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = spectrum->t.n, rows = spectrum->info.rows, cols = spectrum->info.cols;
-    double *gram = NULL;
     double trace = 0.0;
     int64_t room = 0;
-    ECK_TRY(ecki_spectrum_room(&room, n, err));
-    ECK_ALLOC_RAW(gram, room);
-    ECK_TRY(eck_operator_gram(a, ecki_near_side(rows, cols), spectrum->scale,
-                              ecki_panel(gram, ECK_DTYPE_F64, n, n), context, err));
+    if (!*gram) {
+        ECK_TRY(ecki_spectrum_room(&room, n, err));
+        ECK_ALLOC_RAW(*gram, room);
+        ECK_TRY(eck_operator_gram(a, ecki_near_side(rows, cols), spectrum->scale,
+                                  ecki_panel(*gram, ECK_DTYPE_F64, n, n), context, err));
+    }
     for (int64_t i = 0; i < n; i++)
-        trace += gram[i * n + i];
+        trace += (*gram)[i * n + i];
     ECK_TRY(ecki_progress(context, "reduce", 0, 1, err));
-    ECK_TRY(ecki_spectrum_reduce(spectrum, &gram, context, err));
+    ECK_TRY(ecki_spectrum_reduce(spectrum, gram, context, err));
     *trace_out = trace;
 done:
-    ecki_free(gram);
     return status;
 }
 
@@ -192,11 +225,11 @@ eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool r
     eck_status status = ECK_OK;
     eck_spectrum *spectrum = NULL;
     eck_scan scan;
-    double trace = 0.0;
+    double trace = 0.0, *gram = NULL;
     const int32_t threads = ecki_threads(context), saved = ecki_blas_enter(threads);
     ECK_REQUIRE(a->info.storage != ECK_DTYPE_F64, ECK_E_RANGE, -1,
                 "the spectrum of '%s' needs storage of at most 32 bits, not F64", a->name);
-    ECK_TRY(eck_operator_scan(&scan, a, context, err));
+    ECK_TRY(scan_once(&scan, &gram, a, context, err));
     ECK_REQUIRE(scan.nonfinite == 0, ECK_E_NONFINITE, scan.first_nonfinite,
                 "cannot factor '%s': element %lld is not finite, and %lld more", a->name,
                 (long long)scan.first_nonfinite, (long long)scan.nonfinite - 1);
@@ -206,7 +239,7 @@ eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool r
     spectrum->one_thread = saved == 0 || threads == 1;
     const double norm2 = scan.norm2 * spectrum->scale * spectrum->scale;
     if (spectrum->t.n > 0) {
-        ECK_TRY(gram_and_reduce(spectrum, &trace, a, context, err));
+        ECK_TRY(gram_and_reduce(spectrum, &trace, &gram, a, context, err));
         ECK_TRY(require_trace(spectrum, trace, norm2, err));
         ECK_TRY(find_values(spectrum, trace, norm2, err));
     } else {
@@ -215,6 +248,7 @@ eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool r
     *out = spectrum;
     spectrum = NULL;
 done:
+    ecki_free(gram);
     eck_spectrum_free(spectrum);
     ecki_blas_leave(saved);
     return status;

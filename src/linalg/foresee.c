@@ -87,7 +87,9 @@ static double gram_phase(const sizes *s)
     const double packing = s->factors && !two_stages(s) ? kept(s) : 0.0;
     const double reduction = two_stages(s) ? 620.0 * s->n + 65536.0 : 64.0 * s->n;
     const double square = two_stages(s) && s->factors ? kept(s) : s->n * s->n;
-    return square + 6.0 * s->n + larger(larger(s->n * width, reduction), packing);
+    // a matrix in a file is scanned in the same read: 40 bytes for each 64 lines of a panel
+    const double blocks = ceil(s->m / larger(width, 1.0)) * ceil(larger(width, s->n) / 64.0);
+    return square + 5.0 * blocks + 6.0 * s->n + larger(larger(s->n * width, reduction), packing);
 }
 
 // The packed reflectors, the near factor, a solver's vectors and workspace.
@@ -247,6 +249,43 @@ int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *op
     if (s.factors) numbers = larger(numbers, finish_phase(&s));
     const double bytes = 8.0 * numbers + 16384.0; // objects, rows, names
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
+}
+
+// Of a stream behind its vectors: the near factor three times and as it is stored, one block of lines with its
+// products, sums of their columns.
+static double stream_phase(const sizes *s)
+{
+    const double lines = smaller(256.0, s->m);
+    return 10.0 * s->n + 4.0 * s->n * s->k + lines * (s->n + 4.0 * s->k) + 6.0 * s->k * s->k;
+}
+
+int64_t ecki_stream_memory(const eck_operator_info *info, const eck_svd_options *options,
+                           int64_t rank, int32_t threads)
+{
+    const sizes s = sizes_of(info, options, rank, threads);
+    const double scan = info->resident ? scan_phase(&s) : 0.0; // else it goes with the Gram
+    const double numbers =
+        larger(larger(scan, gram_phase(&s)), larger(vectors_phase(&s), stream_phase(&s)));
+    const double bytes = 8.0 * numbers + 16384.0;
+    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
+}
+
+int64_t eck_svd_stream_memory(const eck_operator_info *info, const eck_svd_options *options,
+                              int64_t rank)
+{
+    const eck_svd_options defaults = ECK_SVD_OPTIONS_INIT;
+    const eck_context fit = ecki_fit_context(NULL, info);
+    return ecki_stream_memory(info, options ? options : &defaults, rank, ecki_threads(&fit));
+}
+
+eck_status ecki_stream_require_memory(const ecki_svd_job *job, int64_t rank, eck_error *err)
+{
+    if (!job->context || job->context->memory <= 0) return ECK_OK;
+    const int32_t threads = ecki_threads(job->context);
+    const int64_t needed = ecki_stream_memory(&job->a->info, &job->options, rank, threads);
+    if (needed <= job->context->memory) return ECK_OK;
+    return ecki_error(err, ECK_E_BUDGET, -1, "streaming '%s' needs %lld bytes, %lld are allowed",
+                      job->a->name, (long long)needed, (long long)job->context->memory);
 }
 
 int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank)

@@ -79,6 +79,11 @@ eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, 
 eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_context *context,
                             eck_error *err);
 
+/** The Gram, unscaled, and the scan, in one read: for storage of at most 32 bits, whose squares stay in the range of F64.
+ *  Where the scan finds numbers that are not finite, the Gram is not filled. */
+eck_status ecki_derive_gram_scan(eck_scan *scan_out, const eck_operator *a, eck_side side,
+                                 eck_panel out, const eck_context *context, eck_error *err);
+
 /** eck_operator_normal() from reads, panels = x, out; or from the operator's own products, for those that have them. */
 eck_status ecki_derive_normal(const eck_operator *a, eck_side side, double scale,
                               const eck_panel panels[2], const eck_context *context,

@@ -60,6 +60,11 @@ eck_context ecki_fit_context(const eck_context *context, const eck_operator_info
 int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank,
                         int32_t threads);
 
+/** eck_svd_stream_memory() for a number of threads, and ECK_E_BUDGET when the context allows less. */
+int64_t ecki_stream_memory(const eck_operator_info *info, const eck_svd_options *options,
+                           int64_t rank, int32_t threads);
+eck_status ecki_stream_require_memory(const ecki_svd_job *job, int64_t rank, eck_error *err);
+
 /** True when factors are wanted at all. */
 bool ecki_wants_factors(const eck_svd_options *options);
 

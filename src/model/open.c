@@ -2,6 +2,7 @@
  * Opening a model: container, configuration, manifest, layers, in that order. Nothing but indexes and small JSON files
  * is read here.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,11 @@ void eck_model_close(eck_model *model)
     ecki_free(model->model_type);
     ecki_free(model->path);
     ecki_free(model);
+}
+
+int64_t eck_model_bytes_read(const eck_model *model)
+{
+    return atomic_load(&model->container->tally->bytes);
 }
 
 const char *eck_model_path(const eck_model *model)

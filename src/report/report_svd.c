@@ -43,6 +43,13 @@ eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_inf
     ecki_json_bool(&object, "reproducible", svd->reproducible);
     ecki_json_real(&object, "seconds", svd->seconds);
     ecki_json_real(&object, "seconds_total", seconds_total);
+    if (svd->bytes_read > 0) {
+        ecki_json_integer(&object, "bytes_read", svd->bytes_read);
+        ecki_json_real(&object, "passes", svd->passes);
+    } else {
+        ecki_json_add(&object, "bytes_read", json_null());
+        ecki_json_add(&object, "passes", json_null());
+    }
     ecki_json_real(&object, "error", svd->certificate.error);
     ecki_json_real(&object, "energy", svd->energy);
     ecki_json_put(&object, "certificate", certificate(&svd->certificate));

@@ -293,6 +293,54 @@ static eck_status sparse_scenario(void *self, eck_error *err)
     return status;
 }
 
+static eck_status sink_begin(void *user, int64_t rank, eck_error *err)
+{
+    (void)user;
+    (void)rank;
+    (void)err;
+    return ECK_OK;
+}
+
+static eck_status sink_take(void *user, int64_t first, int64_t rows, const void *numbers,
+                            eck_error *err)
+{
+    (void)first;
+    (void)numbers;
+    (void)err;
+    *(int64_t *)user += rows;
+    return ECK_OK;
+}
+
+// A steep matrix of which U takes a pass more.
+static eck_status stream_scenario(void *self, eck_error *err)
+{
+    eck_operator *a = UNTOUCHED;
+    eck_svd *svd = UNTOUCHED;
+    eck_svd_options options = ECK_SVD_OPTIONS_INIT;
+    int64_t rows = 0;
+    const eck_svd_sink sink = { &rows, sink_begin, sink_take };
+    options.rank = 6;
+    options.store = *(const eck_dtype *)self;
+    eck_status status = eck_operator_dense(&a, matrix(ECK_DTYPE_F32, ROWS, COLS), err);
+    assert_untouched(status, a);
+    if (status != ECK_OK) return status;
+    status = eck_svd_stream(&svd, a, &options, &sink, &one_thread, err);
+    assert_untouched(status, svd);
+    if (status == ECK_OK) assert_int_equal(rows, ROWS);
+    if (status == ECK_OK) eck_svd_free(svd);
+    eck_operator_free(a);
+    return status;
+}
+
+static void streams(void **state)
+{
+    (void)state;
+    eck_dtype store = ECK_DTYPE_F32;
+    fail_every_allocation("eck_svd_stream", stream_scenario, &store);
+    store = ECK_DTYPE_F64;
+    fail_every_allocation("eck_svd_stream, by way of a triangle", stream_scenario, &store);
+}
+
 static void sparse_matrices(void **state)
 {
     (void)state;
@@ -327,7 +375,7 @@ int main(void)
         cmocka_unit_test(decompositions), cmocka_unit_test(subspaces),
         cmocka_unit_test(eigenvalues),    cmocka_unit_test(spectra),
         cmocka_unit_test(operations),     cmocka_unit_test(sparse_matrices),
-        cmocka_unit_test(batches),
+        cmocka_unit_test(streams),        cmocka_unit_test(batches),
     };
     return cmocka_run_group_tests(tests, make_matrices, NULL);
 }

@@ -118,6 +118,34 @@ MUTANTS = [
         "new": "for (int64_t e = ecki_lines_find(rows, i, from) - (from > 1);",
         "tests": ["mtx"],
     },
+    {
+        "name": "a-stream-of-u-in-a-steep-spectrum-only-divides",
+        "file": "src/linalg/stream.c",
+        "old": "    if (off >= 0.125 * 0.5 * eck_dtype_epsilon(s->job->options.store))",
+        "new": "    if (off < 0.0)",
+        "tests": ["stream"],
+    },
+    {
+        "name": "a-stream-forgets-what-rounding-its-rows-did",
+        "file": "src/linalg/stream.c",
+        "old": "        s->dw[i] = s->w[i] - s->x[i] * (s->compact ? s->scale : s->weights[i % s->k]);",
+        "new": "        s->dw[i] = 0.0;",
+        "tests": ["stream"],
+    },
+    {
+        "name": "a-matrix-in-a-file-is-scanned-in-a-read-of-its-own",
+        "file": "src/linalg/exact.c",
+        "old": "    if (a->info.resident || !derived || n == 0)",
+        "new": "    if (a->info.resident || derived || n == 0)",
+        "tests": ["stream"],
+    },
+    {
+        "name": "an-archive-in-pieces-has-the-checksum-of-its-head",
+        "file": "src/format/npz_writer.c",
+        "old": "        m->checksum = (uint32_t)crc32_z(m->checksum, piece, (size_t)count);",
+        "new": "        m->checksum = (uint32_t)crc32_z(m->checksum, piece, 0);",
+        "tests": ["array_writer"],
+    },
     # ---- fits
     {
         "name": "a-fit-that-forgets-the-ridge-of-the-step",
@@ -410,13 +438,13 @@ MUTANTS = [
     {
         "name": "the-gram-is-summed-in-f32",
         "file": "src/linalg/derive.c",
-        "old": "        const ecki_matrix p = ecki_matrix_panel(job.in);\n",
-        "new": "        const ecki_matrix p = ecki_matrix_panel(job.in);\n"
-        "        for (int64_t i = 0; at > 0 && i < order; i++)\n"
-        "            for (int64_t j = 0; j <= i; j++) {\n"
-        "                double *const x = (double *)out.data + i * out.ld + j;\n"
-        "                *x = (float)*x;\n"
-        "            }\n",
+        "old": "    const ecki_matrix p = ecki_matrix_panel(job->in);\n",
+        "new": "    const ecki_matrix p = ecki_matrix_panel(job->in);\n"
+        "    for (int64_t i = 0; add && i < out.rows; i++)\n"
+        "        for (int64_t j = 0; j <= i; j++) {\n"
+        "            double *const x = (double *)out.data + i * out.ld + j;\n"
+        "            *x = (float)*x;\n"
+        "        }\n",
         "tests": ["derive"],
     },
     {

@@ -290,6 +290,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_model_open": (c_int, [POINTER(POINTER(eck_model)), c_char_p, POINTER(eck_error)]),
     "eck_model_close": (None, [POINTER(eck_model)]),
     "eck_model_path": (c_char_p, [POINTER(eck_model)]),
+    "eck_model_bytes_read": (c_int64, [POINTER(eck_model)]),
     "eck_model_tensor_count": (c_int64, [POINTER(eck_model)]),
     "eck_model_tensor": (POINTER(eck_tensor), [POINTER(eck_model), c_int64]),
     "eck_model_layer_count": (c_int64, [POINTER(eck_model)]),

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from builtins import bytes as Bytes
-from ctypes import POINTER, Structure, c_bool, c_char_p, c_double, c_int, c_int64, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    CFUNCTYPE,
+    POINTER,
+    Structure,
+    c_bool,
+    c_char_p,
+    c_double,
+    c_int,
+    c_int64,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from enum import IntEnum
 from typing import Any
 
@@ -117,6 +129,8 @@ class eck_svd(Structure):
     energy: float
     certificate: eck_certificate
     seconds: float
+    bytes_read: int
+    passes: float
     _fields_ = [
         ("rows", c_int64),
         ("cols", c_int64),
@@ -133,6 +147,19 @@ class eck_svd(Structure):
         ("energy", c_double),
         ("certificate", eck_certificate),
         ("seconds", c_double),
+        ("bytes_read", c_int64),
+        ("passes", c_double),
+    ]
+
+
+class eck_svd_sink(Structure):
+    user: int | None
+    begin: Any
+    take: Any
+    _fields_ = [
+        ("user", c_void_p),
+        ("begin", CFUNCTYPE(c_int, c_void_p, c_int64, POINTER(eck_error))),
+        ("take", CFUNCTYPE(c_int, c_void_p, c_int64, c_int64, c_void_p, POINTER(eck_error))),
     ]
 
 
@@ -213,6 +240,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_svd_compute": (c_int, [POINTER(POINTER(eck_svd)), POINTER(eck_operator), POINTER(eck_svd_options),
         POINTER(eck_context), POINTER(eck_error)]),
     "eck_svd_memory": (c_int64, [POINTER(eck_operator_info), POINTER(eck_svd_options), c_int64]),
+    "eck_svd_stream": (c_int, [POINTER(POINTER(eck_svd)), POINTER(eck_operator), POINTER(eck_svd_options),
+        POINTER(eck_svd_sink), POINTER(eck_context), POINTER(eck_error)]),
+    "eck_svd_stream_memory": (c_int64, [POINTER(eck_operator_info), POINTER(eck_svd_options), c_int64]),
     "eck_spectrum_create": (c_int, [POINTER(POINTER(eck_spectrum)), POINTER(eck_operator), POINTER(eck_context),
         POINTER(eck_error)]),
     "eck_spectrum_free": (None, [POINTER(eck_spectrum)]),
