@@ -70,7 +70,7 @@ OPTIONS = {
     "energy as text": ({"energy": "much"}, "energy: found 'much'"),
     "two rules": ({"energy": 0.9, "error": 0.1}, "energy or error, not both"),
     "cap of nothing": ({"rank": 0, "energy": 0.9}, "rank: found 0"),
-    "engine": ({"engine": "fast"}, "engine: found 'fast', allowed: auto, exact, golub-kahan"),
+    "engine": ({"engine": "fast"}, "engine: found 'fast', allowed: auto, exact, deflated, krylov, golub-kahan"),
     "proof": ({"proof": "none"}, "proof: found 'none'"),
     "failure": ({"proof": "bound", "failure": 2.0}, "failure 2 lies outside"),
     "factors of integers": ({"dtype": "int8"}, "dtype: found 'int8'"),
