@@ -29,6 +29,8 @@ const opt_entry selection_options[] = {
       "leave out layers whose names match; repeatable" },
     { OPT_INTEGER, '\0', "min-size", "N", PLACE(min_size), 0, 1e18,
       "leave out weights of fewer than N numbers; default 4096" },
+    { OPT_TEXT, '\0', "key", "KEY", PLACE(key), 0, 0,
+      "of a PyTorch checkpoint, the dictionary to read; default: found" },
     { 0 }
 };
 
@@ -103,7 +105,9 @@ eck_status settings_open_model(eck_model **out, session *run, const settings *fr
     eck_model *model = NULL;
     eck_selection selection = ECK_SELECTION_INIT;
 
-    TRY(eck_model_open(&model, path, &run->error));
+    status = eck_model_open_key(&model, path, from->key, &run->error);
+    if (status == ECK_E_RANGE) run->exit_code = EXIT_USAGE;
+    TRY(status);
     for (int64_t i = 0; eck_model_warning(model, i); i++)
         session_warn(run, "%s", eck_model_warning(model, i));
     selection.include = from->include.items;

@@ -23,6 +23,7 @@ typedef struct settings {
     double keep, energy, error; /**< -1 not given */
     opt_size size;
     int64_t rank;
+    const char *key;
 } settings;
 
 /** Defaults; the rest of a command's own struct is left alone. */
@@ -30,7 +31,7 @@ void settings_init(settings *out);
 void settings_clear(settings *out);
 
 extern const opt_entry run_options[]; /**< --threads --memory --json --quiet --verbose --help */
-extern const opt_entry selection_options[]; /**< --include --exclude --min-size */
+extern const opt_entry selection_options[]; /**< --include --exclude --min-size --key */
 extern const opt_entry factor_options[]; /**< --method --dtype --split --rank-multiple */
 extern const opt_entry cache_options[]; /**< --cache --no-cache */
 extern const opt_entry budget_options[]; /**< --keep --size --rank --energy --error */

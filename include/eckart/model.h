@@ -49,13 +49,21 @@ typedef struct eck_layer {
 } eck_layer;
 
 /**
- * Opens a model: a directory (Hugging Face layout, or one of ours), a .safetensors file, a .npy, .npz or .csv file,
- * or "-" (.npy on standard input, read whole). Reads indexes and configuration only.
+ * Opens a model: a directory (Hugging Face layout, or one of ours), a .safetensors or .onnx file, a checkpoint of
+ * PyTorch (nothing in it is run), a .npy, .npz or .csv file, or "-" (.npy on standard input, read whole). Reads indexes and configuration only.
  * out     owned by the caller, eck_model_close()
  * Errors  ECK_E_IO, ECK_E_FORMAT, ECK_E_UNSUPPORTED; a hub name or a cache root gets advice
  */
 ECK_API eck_status eck_model_open(eck_model **out, const char *path, eck_error *err);
 ECK_API void eck_model_close(eck_model *model);
+
+/**
+ * As eck_model_open(), for a checkpoint of PyTorch (.pt, .pth, .bin) that holds more than a model.
+ * key     dotted key of the dictionary to read ("state_dict", "ema.model"); NULL: where tensors are, or the usual keys
+ * Errors  ECK_E_RANGE no such key, or no checkpoint of PyTorch
+ */
+ECK_API eck_status eck_model_open_key(eck_model **out, const char *path, const char *key,
+                                      eck_error *err);
 
 /** As given to eck_model_open(); borrowed. */
 ECK_API const char *eck_model_path(const eck_model *model);

@@ -38,7 +38,7 @@ typedef struct ecki_reader {
 /** NULL-ended. */
 extern const ecki_reader *const ecki_readers[];
 extern const ecki_reader ecki_reader_safetensors, ecki_reader_npy, ecki_reader_npz, ecki_reader_csv,
-    ecki_reader_mtx, ecki_reader_onnx;
+    ecki_reader_mtx, ecki_reader_onnx, ecki_reader_torch;
 
 /** True if the path ends so, in either case. */
 bool ecki_ends_with(const char *path, const char *ending);

@@ -51,7 +51,7 @@ typedef struct ecki_tally {
 } ecki_tally;
 
 typedef struct ecki_container {
-    const char *format; /**< "safetensors", "npy", "npz", "csv", "mtx", "onnx"; static */
+    const char *format; /**< "safetensors", "npy", "npz", "csv", "mtx", "onnx", "torch"; static */
     char *path; /**< as given */
     bool directory;
     ecki_file *files;
@@ -67,17 +67,23 @@ typedef struct ecki_container {
     int64_t *by_name; /**< entries in order of their names */
     ecki_sparse *
         sparse; /**< if not NULL, entry 0 is this matrix, and reading its bytes gives the dense one */
+    const char
+        *key; /**< of a checkpoint: what to read of it, borrowed while it is opened; or NULL */
     struct ecki_onnx *onnx; /**< the graph of an .onnx file, or NULL; owned */
     ecki_tally *tally;
 } ecki_container;
 
 /**
- * Opens by probing content, not the name: npy, npz (zip), safetensors, mtx, onnx, csv (by ending), "-"
+ * Opens by probing content, not the name: npy, npz (zip), safetensors, mtx, onnx, torch, csv (by ending), "-"
  * (standard input). A directory: `eckart.safetensors[.index.json]` if there, else
  * `model.safetensors[.index.json]`. Errors   every hazard of docs/formats/README.md; message names
  * file, tensor, found, allowed; offset = byte
  */
 eck_status ecki_container_open(ecki_container **out, const char *path, eck_error *err);
+
+/** As ecki_container_open(). key: of a checkpoint of PyTorch, the dotted key of the dictionary to read; NULL: found. */
+eck_status ecki_container_open_key(ecki_container **out, const char *path, const char *key,
+                                   eck_error *err);
 void ecki_container_close(ecki_container *container);
 
 /** Index of a tensor by name, -1 none. O(log n). */

@@ -11,6 +11,7 @@
 #include "format/container.h"
 #include "format/input.h"
 #include "format/npy.h"
+#include "format/torch.h"
 #include "format/zip.h"
 
 static const char ending[] = ".npy";
@@ -92,14 +93,6 @@ static bool is_array(const char *name)
     return length > tail && strcmp(name + length - tail, ending) == 0;
 }
 
-/** True if the archive is one of PyTorch's. */
-static bool is_torch(const ecki_zip *zip)
-{
-    for (int64_t i = 0; i < zip->count; i++)
-        if (ecki_ends_with(zip->members[i].name, "data.pkl")) return true;
-    return false;
-}
-
 /** Adds all arrays; members that are none are remarked. */
 static eck_status add_members(ecki_container *container, const ecki_zip *zip, eck_error *err)
 {
@@ -107,9 +100,6 @@ static eck_status add_members(ecki_container *container, const ecki_zip *zip, ec
     int64_t others = 0;
     char shown[200];
 
-    if (is_torch(zip))
-        return ecki_read_error(err, ECK_E_UNSUPPORTED, 0, file,
-                               "it is a PyTorch archive; save the model as safetensors");
     for (int64_t i = 0; i < zip->count; i++) {
         const ecki_zip_member *member = &zip->members[i];
         if (is_array(member->name)) {
@@ -141,7 +131,8 @@ static eck_status open_file(ecki_container *container, eck_error *err)
     ecki_zip zip = { 0 };
 
     ECK_TRY(ecki_zip_open(&zip, &container->files[0], err));
-    ECK_TRY(add_members(container, &zip, err));
+    ECK_TRY(ecki_torch_has_pickle(&zip) ? ecki_torch_open_zip(container, &zip, err)
+                                        : add_members(container, &zip, err));
 done:
     ecki_zip_clear(&zip);
     return status;

@@ -17,13 +17,10 @@
 
 static const char index_ending[] = ".safetensors.index.json";
 
-const ecki_reader *const ecki_readers[] = { &ecki_reader_safetensors,
-                                            &ecki_reader_npy,
-                                            &ecki_reader_npz,
-                                            &ecki_reader_mtx,
-                                            &ecki_reader_onnx,
-                                            &ecki_reader_csv,
-                                            NULL };
+const ecki_reader *const ecki_readers[] = { &ecki_reader_safetensors, &ecki_reader_npy,
+                                            &ecki_reader_npz,         &ecki_reader_mtx,
+                                            &ecki_reader_onnx,        &ecki_reader_torch,
+                                            &ecki_reader_csv,         NULL };
 
 /** First bytes of formats that are not read here. */
 static const struct {
@@ -86,10 +83,12 @@ static const ecki_reader *find_reader(const ecki_head *head, eck_error *err)
         ecki_read_error(err, ECK_E_FORMAT, 0, head->path, "the file is empty");
     else if (best_match < ECKI_MATCH_CONTENT && known)
         ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
-                        "it is %s; safetensors, npy, npz, mtx, onnx and csv are read", known);
+                        "it is %s; safetensors, npy, npz, mtx, onnx, torch and csv are read",
+                        known);
     else if (!best)
-        ecki_read_error(err, ECK_E_UNSUPPORTED, 0, head->path,
-                        "neither safetensors nor npy, npz, mtx, onnx or csv by content or name");
+        ecki_read_error(
+            err, ECK_E_UNSUPPORTED, 0, head->path,
+            "neither safetensors nor npy, npz, mtx, onnx, torch or csv by content or name");
     else
         return best;
     return NULL;
@@ -184,11 +183,21 @@ static eck_status open_path(ecki_container *container, eck_error *err)
 
 eck_status ecki_container_open(ecki_container **out, const char *path, eck_error *err)
 {
+    return ecki_container_open_key(out, path, NULL, err);
+}
+
+eck_status ecki_container_open_key(ecki_container **out, const char *path, const char *key,
+                                   eck_error *err)
+{
     eck_status status = ECK_OK;
     ecki_container *container = NULL;
 
     ECK_TRY(ecki_container_create(&container, path, err));
+    container->key = key;
     ECK_TRY(open_path(container, err));
+    container->key = NULL;
+    ECK_REQUIRE(!key || strcmp(container->format, "torch") == 0, ECK_E_RANGE, -1,
+                "a key is for checkpoints of PyTorch, '%s' is none", path);
     ECK_TRY(ecki_container_finish(container, err));
     *out = container;
     container = NULL;

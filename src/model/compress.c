@@ -318,10 +318,11 @@ static eck_status prepare(compressing *job, eck_error *err)
     eck_status status = ECK_OK;
     const eck_model *model = job->model;
 
-    ECK_REQUIRE(strcmp(model->container->format, "safetensors") == 0 || model->container->onnx,
+    ECK_REQUIRE(strcmp(model->container->format, "safetensors") == 0 || model->container->onnx ||
+                    strcmp(model->container->format, "torch") == 0,
                 ECK_E_UNSUPPORTED, -1,
-                "cannot compress '%s', a %s file: a directory, a .safetensors or an .onnx file is "
-                "needed (svd takes arrays)",
+                "cannot compress '%s', a %s file: a directory, a .safetensors or .onnx file or a "
+                "checkpoint of PyTorch is needed (svd takes arrays)",
                 model->path, model->container->format);
     ECK_REQUIRE(!model->manifest, ECK_E_UNSUPPORTED, -1,
                 "cannot compress '%s': it is compressed already (restore it first)", model->path);
@@ -346,6 +347,12 @@ static eck_status output_open(compressing *job, const char *path, eck_error *err
         path, "eckart", job->options->replace, 0, job->manifest, false
     };
 
+    const size_t length = strlen(path);
+    ECK_REQUIRE(strcmp(job->model->container->format, "torch") != 0 ||
+                    (length > 12 && strcmp(path + length - 12, ".safetensors") == 0),
+                ECK_E_RANGE, -1,
+                "cannot write '%s': what becomes of a checkpoint of PyTorch is a .safetensors file",
+                path);
     if (job->options->dry_run) return ECK_OK;
     if (!job->model->container->directory && !job->model->container->onnx)
         ECK_TRY(ecki_manifest_room(&options.reserved, job->manifest, err));

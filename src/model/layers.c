@@ -155,7 +155,8 @@ static void find_reason_parent(finding *f, const subject *s)
     else if (strstr(s->tensor->name, "weight_ih_l") || strstr(s->tensor->name, "weight_hh_l"))
         text = "its parent reads it (LSTM or GRU)";
     else if (s->tensor->ndim == 2 && !s->is_weight &&
-             strcmp(s->model->container->format, "safetensors") == 0)
+             (strcmp(s->model->container->format, "safetensors") == 0 ||
+              strcmp(s->model->container->format, "torch") == 0))
         text = "a bare parameter: its parent reads it";
     f->impossible = text != NULL;
     if (text) snprintf(f->text, sizeof f->text, "%s", text);
@@ -423,6 +424,43 @@ done:
     return status;
 }
 
+/** A layer and where its weight lies. */
+typedef struct placed {
+    int64_t layer, offset, bytes;
+    int32_t file;
+} placed;
+
+static int by_place(const void *a, const void *b)
+{
+    const placed *x = a, *y = b;
+    if (x->file != y->file) return x->file < y->file ? -1 : 1;
+    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
+    return (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+/** Ties weights that lie in one place: two names of one tensor in a checkpoint of PyTorch. */
+static eck_status shared_find(eck_model *model, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    placed *list = NULL;
+
+    if (strcmp(model->container->format, "torch") != 0) return ECK_OK;
+    ECK_ALLOC(list, model->layer_count);
+    for (int64_t i = 0; i < model->layer_count; i++) {
+        const ecki_entry *entry = &model->container->entries[model->layers[i].view.weight];
+        list[i] = (placed){ i, entry->offset, entry->bytes, entry->file };
+    }
+    qsort(list, (size_t)model->layer_count, sizeof *list, by_place);
+    for (int64_t i = 1; i < model->layer_count; i++) {
+        if (by_place(&list[i - 1], &list[i]) != 0 || list[i].bytes == 0) continue;
+        ECK_TRY(tie(&model->layers[list[i].layer], model->layers[list[i - 1].layer].name, err));
+        ECK_TRY(tie(&model->layers[list[i - 1].layer], model->layers[list[i].layer].name, err));
+    }
+done:
+    ecki_free(list);
+    return status;
+}
+
 eck_status ecki_layers_find(eck_model *model, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -447,6 +485,7 @@ eck_status ecki_layers_find(eck_model *model, eck_error *err)
         }
     }
     ECK_TRY(ties_find(model, err));
+    ECK_TRY(shared_find(model, err));
     ECK_TRY(index_create(model, err));
     ECK_TRY(eck_model_select(model, &selection, err));
 done:

@@ -112,6 +112,11 @@ done:
 
 eck_status eck_model_open(eck_model **out, const char *path, eck_error *err)
 {
+    return eck_model_open_key(out, path, NULL, err);
+}
+
+eck_status eck_model_open_key(eck_model **out, const char *path, const char *key, eck_error *err)
+{
     eck_status status = ECK_OK;
     eck_model *model = NULL;
 
@@ -120,7 +125,7 @@ eck_status eck_model_open(eck_model **out, const char *path, eck_error *err)
     ECK_ALLOC(model, 1);
     model->path = ecki_strdup(path);
     ECK_HAVE(model->path);
-    ECK_TRY(ecki_container_open(&model->container, path, err));
+    ECK_TRY(ecki_container_open_key(&model->container, path, key, err));
     ECK_TRY(tensors_describe(model, err));
     ECK_TRY(config_read(model, err));
     ECK_TRY(manifest_read(model, err));

@@ -8,7 +8,7 @@ Every expectation is stated here from the format's description; `at` finds the b
 import pathlib
 import sys
 
-from golden_cases import csv_cases, directory_cases, mtx_cases, npy_cases, npz_cases, onnx_cases, safetensors_cases
+from golden_cases import csv_cases, directory_cases, mtx_cases, npy_cases, npz_cases, onnx_cases, safetensors_cases, torch_cases
 
 
 def rows(cases):
@@ -29,7 +29,7 @@ def write(root, case):
 
 def main(root):
     cases = [*safetensors_cases.cases(), *npy_cases.cases(), *npz_cases.cases(), *csv_cases.cases(), *mtx_cases.cases(),
-             *directory_cases.cases(), *onnx_cases.cases()]
+             *directory_cases.cases(), *onnx_cases.cases(), *torch_cases.cases()]
     paths = [case.path for case in cases]
     assert len(set(paths)) == len(paths), sorted(p for p in paths if paths.count(p) > 1)
     for case in cases:

@@ -612,4 +612,18 @@ MUTANTS = [
         "new": "    goto done;",
         "tests": ["graph_output"],
     },
+    {
+        "name": "a-tensor-reaches-one-element-beyond-its-storage",
+        "file": "src/format/torch_reader.c",
+        "old": "!ecki_add(step, 1, &step) ||",
+        "new": "!ecki_add(step, 0, &step) ||",
+        "tests": ["golden"],
+    },
+    {
+        "name": "the-order-of-a-view-is-not-looked-at",
+        "file": "src/format/torch_reader.c",
+        "old": "        if (v->shape[d] != 1 && v->stride[d] != step) return false;",
+        "new": "        if (v->shape[d] != 1 && v->stride[d] > step * v->count) return false;",
+        "tests": ["golden"],
+    },
 ]

@@ -289,6 +289,7 @@ def ECK_WRITE_OPTIONS_INIT() -> eck_write_options:
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_model_open": (c_int, [POINTER(POINTER(eck_model)), c_char_p, POINTER(eck_error)]),
     "eck_model_close": (None, [POINTER(eck_model)]),
+    "eck_model_open_key": (c_int, [POINTER(POINTER(eck_model)), c_char_p, c_char_p, POINTER(eck_error)]),
     "eck_model_path": (c_char_p, [POINTER(eck_model)]),
     "eck_model_bytes_read": (c_int64, [POINTER(eck_model)]),
     "eck_model_tensor_count": (c_int64, [POINTER(eck_model)]),

@@ -98,8 +98,6 @@ def archive_cases():
     yield bad("records-too-few", patch(one, end(one) + 8, b"\0\0\0\0"), directory(one), "its directory is broken")
     yield bad("directory-broken", patch(one, directory(one), b"PK\1\3"), directory(one), "its directory is broken")
     yield bad("name-runs-out", patch(one, directory(one) + 28, b"\xff\xff"), directory(one), "its directory is broken")
-    torch = archive([("archive/data.pkl", b"\x80\2}q\0."), ("archive/version", b"3\n")])
-    yield bad("torch", torch, 0, "it is a PyTorch archive", "unsupported")
 
 
 def end64(content, records=1, bytes_change=0, offset_change=0, locator_change=0):

@@ -111,6 +111,18 @@ static void onnx(void **state)
     }
 }
 
+// A checkpoint in an archive, with a view that is gathered, and one of the old form.
+static void torch(void **state)
+{
+    (void)state;
+    char path[1000];
+    static const char *const names[] = { "turned.pt", "state_dict.pt", "legacy.pth" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/torch/%s", golden, names[i]);
+        fail_every_allocation(names[i], read_scenario, path);
+    }
+}
+
 // A directory of two shards and their index, made by hand.
 static void write_shards(void)
 {
@@ -152,7 +164,7 @@ int main(int argc, char **argv)
     golden = argv[1];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json),    cmocka_unit_test(files), cmocka_unit_test(csv),
-        cmocka_unit_test(sharded), cmocka_unit_test(onnx),
+        cmocka_unit_test(sharded), cmocka_unit_test(onnx),  cmocka_unit_test(torch),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -1,6 +1,7 @@
 // Replays tests/golden/expect.tsv: every file gives the index or the error it must give, and a good
 // file cut short at any byte is refused. Run with that folder as argument.
-// For ONNX this is the test of onnx_reader.c, onnx_tensor.c, onnx_external.c and onnx_link.c.
+// For ONNX this is the test of onnx_reader.c, onnx_tensor.c, onnx_external.c and onnx_link.c, for PyTorch
+// of pickle.c and torch_reader.c.
 #include "scratch.h"
 
 #include <stdio.h>
@@ -167,12 +168,13 @@ static void test_cut_at_every_byte(void **state)
         const row *r = &rows[i];
         const bool npy = is_good_file(r, ".npy"), npz = is_good_file(r, ".npz");
         if (is_good_file(r, ".onnx") && !strstr(r->path, "external")) files += cut_graph(r->path);
-        if (!npy && !npz && !is_good_file(r, ".safetensors")) continue;
+        const bool torch = is_good_file(r, ".pt") || is_good_file(r, ".pth");
+        if (!npy && !npz && !torch && !is_good_file(r, ".safetensors")) continue;
         struct stat info;
         assert_int_equal(stat(r->path, &info), 0);
         int64_t may_read = info.st_size;
         if (strcmp(r->path, "npy/trailing.npy") == 0) may_read -= 4;
-        cut_file(r->path, npy ? ".npy" : npz ? ".npz" : ".safetensors", may_read);
+        cut_file(r->path, npy ? ".npy" : npz ? ".npz" : torch ? ".pt" : ".safetensors", may_read);
         files++;
     }
     print_message("%d files cut\n", files);

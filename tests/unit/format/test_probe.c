@@ -50,7 +50,7 @@ static void test_content_before_name(void **state)
     assert_format(scratch_path("table.CSV"), "csv");
     scratch_text(scratch_path("table.dat"), "1,2\n");
     assert_refused(scratch_path("table.dat"), ECK_E_UNSUPPORTED, 0,
-                   "neither safetensors nor npy, npz, mtx, onnx or csv");
+                   "neither safetensors nor npy, npz, mtx, onnx, torch or csv");
 }
 
 static void test_endings(void **state)
