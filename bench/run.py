@@ -36,7 +36,7 @@ SIDES = {
     "torch": [sys.executable, str(ROOT / "bench/bench_torch.py")],
 }
 
-# rows, cols, rank, mode, opponent: one case a line.
+# rows, cols, rank, mode, opponent: one case a line. Mode deflated is eckart's engine against the opponent's svd.
 CASES = [
     (4096, 4096, 512, "svd", "lapack"),
     (4096, 4096, 512, "svd", "torch"),
@@ -46,6 +46,10 @@ CASES = [
     (4096, 11008, 512, "svd", "torch"),
     (4096, 11008, 512, "values", "lapack"),
     (4096, 11008, 512, "values", "torch"),
+    (4096, 4096, 512, "deflated", "lapack"),
+    (4096, 4096, 512, "deflated", "torch"),
+    (4096, 4096, 1638, "deflated", "lapack"),
+    (4096, 4096, 1638, "deflated", "torch"),
 ]
 QUICK = [
     (512, 512, 64, "svd", "lapack"),
@@ -108,19 +112,23 @@ def load_factors(side, out):
     return {name: numpy.load(f"{out}.{name}.npy").astype(numpy.float64) for name in names}
 
 
+def command_of(side, path, mode, rank):
+    return [*SIDES[side], str(path), mode if side == "eckart" else mode.replace("deflated", "svd"), str(rank)]
+
+
 def errors(side, path, mode, rank):
     """Error of the values in units of eps32 * s_1, and of the rank-k product relative to the best possible."""
     out = str(SCRATCH / f"out-{side}") + (".npz" if side == "eckart" else "")
     for old in SCRATCH.glob(f"out-{side}*"):
         old.unlink()
-    run([*SIDES[side], str(path), mode, str(rank), out])
+    run(command_of(side, path, mode, rank) + [out])
     exact = reference_values(path)
     factors = load_factors(side, out)
     eps = float(numpy.finfo(numpy.float32).eps)
     values = factors["S"].ravel()
     count = min(values.size, exact.size)
     found = {"values_eps": float(numpy.abs(values[:count] - exact[:count]).max() / (eps * exact[0]))}
-    if mode == "svd":
+    if mode != "values":
         a = numpy.load(path).astype(numpy.float64)
         residual = a - (factors["U"][:, :rank] * values[:rank]) @ factors["V"][:, :rank].T
         norm = numpy.sqrt((exact**2).sum())
@@ -174,7 +182,7 @@ def measure(case, pairs, size, best):
     rows, cols, rank, mode, opponent = case
     path = input_matrix(rows, cols)
     sides = ["eckart", opponent]
-    commands = {side: [*SIDES[side], str(path), mode, str(rank)] for side in sides}
+    commands = {side: command_of(side, path, mode, rank) for side in sides}
     found = {side: errors(side, path, mode, rank) for side in sides}
     done = []
     for index in range(pairs):
@@ -229,7 +237,7 @@ def main():
     best, void = calibrated(size), 0
     for case in QUICK if options.quick else CASES:
         rows, cols, rank, mode, opponent = case
-        name = f"{mode}-{rows}x{cols}-{opponent}"
+        name = f"{mode}-{rows}x{cols}-{opponent}" if rank == min(rows, cols) // 8 else f"{mode}-{rows}x{cols}-{rank}-{opponent}"
         if options.only not in name:
             continue
         result = measure(case, max(options.pairs, PAIRS), size, best)
