@@ -12,5 +12,6 @@ extern const command command_compress;
 extern const command command_verify;
 extern const command command_restore;
 extern const command command_lora;
+extern const command command_doctor;
 
 #endif

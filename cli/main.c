@@ -8,8 +8,8 @@
 #include "session.h"
 
 static const command *const commands[] = {
-    &command_svd,      &command_inspect, &command_analyze, &command_plan,
-    &command_compress, &command_verify,  &command_restore, &command_lora,
+    &command_svd,    &command_inspect, &command_analyze, &command_plan,   &command_compress,
+    &command_verify, &command_restore, &command_lora,    &command_doctor,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -11,6 +11,7 @@
 #include "eckart/export.h"
 #include "eckart/factored.h"
 #include "eckart/file.h"
+#include "eckart/machine.h"
 #include "eckart/model.h"
 #include "eckart/operator.h"
 #include "eckart/report.h"

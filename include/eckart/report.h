@@ -11,6 +11,7 @@
 #include "eckart/adapter.h"
 #include "eckart/als.h"
 #include "eckart/export.h"
+#include "eckart/machine.h"
 #include "eckart/model.h"
 #include "eckart/status.h"
 #include "eckart/svd.h"
@@ -65,6 +66,29 @@ ECK_API eck_status eck_report_outcome(char **out, const char *path, const eck_ou
 
 /** {"ok","layers":[{"name","error","promised","ok"}],"identical":n,"failed":[{"name","reason"}]} */
 ECK_API eck_status eck_report_verify(char **out, const eck_verdict *verdict, eck_error *err);
+
+/** A BLAS core that was tried in a process of its own. */
+typedef struct eck_core_trial {
+    const char *core; /**< value of OPENBLAS_CORETYPE; "" = not set */
+    bool ran; /**< false: the process did not end well; the rest is then 0 */
+    double gemm_f64, gemm_f32, check_f64, check_f32; /**< as of eck_machine */
+} eck_core_trial;
+
+/** Everything `eckart doctor` found; all borrowed. */
+typedef struct eck_diagnosis {
+    const eck_machine *machine;
+    const char *const *settings; /**< name, value, name, value, ...; a value NULL: not set */
+    int64_t settings_count; /**< pairs */
+    const eck_core_trial *trials;
+    int64_t trial_count;
+    const char *const *advice; /**< what is set wrongly and how to mend it */
+    int64_t advice_count;
+} eck_diagnosis;
+
+/** {"cpu","features":{"avx2","avx512","avx512_bf16","neon"},"threads","blas","gemm_f64","gemm_f32","bandwidth",
+ *   "check_f64","check_f32","ok","settings":{...},"cores":[{"core","ran","gemm_f64","gemm_f32","check_f64",
+ *   "check_f32"}],"advice":[...]}; ok: both checks are at most 1 */
+ECK_API eck_status eck_report_doctor(char **out, const eck_diagnosis *diagnosis, eck_error *err);
 
 /** {"error":{"status","message","file","tensor","offset"}} */
 ECK_API eck_status eck_report_error(char **out, const eck_error *error);

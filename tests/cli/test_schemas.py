@@ -28,6 +28,7 @@ DOCUMENTS = {
     "plan": [["plan", "model", *BUDGET], ["plan", "model", "--size", "70%", "--dtype", "bf16", "--split", "left"]],
     "outcome": [["compress", "model", "-o", "new", *BUDGET], ["compress", "model", "-o", "new2", *BUDGET, "--dry-run"],
                 ["restore", "out", "-o", "dense"]],
+    "doctor": [["doctor", "--here"]],
     "verify": [["verify", "model", "out"]],
     "error": [["inspect", "cut.safetensors"], ["svd"]],
 }

@@ -29,6 +29,7 @@ PUBLIC = {
     "array": "tensor",
     "sparse": "tensor",
     "stage": "tensor",
+    "machine": "linalg",
     "operator": "linalg",
     "svd": "linalg",
     "batch": "linalg",

@@ -97,6 +97,19 @@ static eck_status outcome_scenario(void *self, eck_error *err)
     return finish(status, text);
 }
 
+static eck_status doctor_scenario(void *self, eck_error *err)
+{
+    (void)self;
+    char *text = UNTOUCHED;
+    const eck_machine machine = { "avx2", true, false, false, false, 1, "BLAS", 1, 1, 1, 0, 0 };
+    static const char *const settings[] = { "OMP_PROC_BIND", NULL };
+    static const char *const advice[] = { "none" };
+    const eck_core_trial trial = { "Haswell", true, 1, 1, 0, 0 };
+    const eck_diagnosis diagnosis = { &machine, settings, 1, &trial, 1, advice, 1 };
+    const eck_status status = eck_report_doctor(&text, &diagnosis, err);
+    return finish(status, text);
+}
+
 static eck_status error_scenario(void *self, eck_error *err)
 {
     (void)self;
@@ -116,6 +129,7 @@ static void documents(void **state)
     fail_every_allocation("eck_report_eigen", eigen_scenario, NULL);
     fail_every_allocation("eck_report_curve", curve_scenario, NULL);
     fail_every_allocation("eck_report_outcome and _verify", outcome_scenario, NULL);
+    fail_every_allocation("eck_report_doctor", doctor_scenario, NULL);
     fail_every_allocation("eck_report_error", error_scenario, NULL);
 }
 

@@ -341,6 +341,21 @@ static void streams(void **state)
     fail_every_allocation("eck_svd_stream, by way of a triangle", stream_scenario, &store);
 }
 
+static eck_status machine_scenario(void *self, eck_error *err)
+{
+    (void)self;
+    eck_machine machine = { .threads = -7 };
+    const eck_status status = eck_machine_measure(&machine, &one_thread, err);
+    assert_true((status == ECK_OK) == (machine.threads != -7));
+    return status;
+}
+
+static void machines(void **state)
+{
+    (void)state;
+    fail_every_allocation("eck_machine_measure", machine_scenario, NULL);
+}
+
 static void sparse_matrices(void **state)
 {
     (void)state;
@@ -375,7 +390,8 @@ int main(void)
         cmocka_unit_test(decompositions), cmocka_unit_test(subspaces),
         cmocka_unit_test(eigenvalues),    cmocka_unit_test(spectra),
         cmocka_unit_test(operations),     cmocka_unit_test(sparse_matrices),
-        cmocka_unit_test(streams),        cmocka_unit_test(batches),
+        cmocka_unit_test(streams),        cmocka_unit_test(machines),
+        cmocka_unit_test(batches),
     };
     return cmocka_run_group_tests(tests, make_matrices, NULL);
 }

@@ -146,6 +146,20 @@ MUTANTS = [
         "new": "        m->checksum = (uint32_t)crc32_z(m->checksum, piece, 0);",
         "tests": ["array_writer"],
     },
+    {
+        "name": "the-doctor-compares-nothing",
+        "file": "src/linalg/machine.c",
+        "old": "            worst = ratio > worst || isnan(ratio) ? ratio : worst;",
+        "new": "            worst = isnan(ratio) ? ratio : worst;",
+        "tests": ["machine"],
+    },
+    {
+        "name": "the-doctor-recommends-the-core-that-is-set",
+        "file": "cli/cmd_doctor.c",
+        "old": "        if (now && strcmp(cores[i], now) == 0) continue;",
+        "new": "        if (now && strcmp(cores[i], now) > 0) continue;",
+        "tests": ["tests/cli/test_doctor.py"],
+    },
     # ---- fits
     {
         "name": "a-fit-that-forgets-the-ridge-of-the-step",

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_int64
+from builtins import bytes as Bytes
+from ctypes import POINTER, Structure, c_bool, c_char_p, c_double, c_int, c_int64
 from typing import Any
 
 from .adapter import eck_adapter, eck_adapter_comparison, eck_adapter_outcome
 from .als import eck_als
+from .machine import eck_machine
 from .model import eck_analysis, eck_frontier_row, eck_model, eck_outcome, eck_plan, eck_verdict
 from .operator import eck_operator_info
 from .status import eck_error
 from .svd import eck_eigen, eck_svd
+
+
+class eck_core_trial(Structure):
+    core: Bytes | None
+    ran: bool
+    gemm_f64: float
+    gemm_f32: float
+    check_f64: float
+    check_f32: float
+    _fields_ = [
+        ("core", c_char_p),
+        ("ran", c_bool),
+        ("gemm_f64", c_double),
+        ("gemm_f32", c_double),
+        ("check_f64", c_double),
+        ("check_f32", c_double),
+    ]
+
+
+class eck_diagnosis(Structure):
+    machine: Any
+    settings: Any
+    settings_count: int
+    trials: Any
+    trial_count: int
+    advice: Any
+    advice_count: int
+    _fields_ = [
+        ("machine", POINTER(eck_machine)),
+        ("settings", POINTER(c_char_p)),
+        ("settings_count", c_int64),
+        ("trials", POINTER(eck_core_trial)),
+        ("trial_count", c_int64),
+        ("advice", POINTER(c_char_p)),
+        ("advice_count", c_int64),
+    ]
+
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_report_svd": (c_int, [POINTER(c_char_p), POINTER(eck_svd), POINTER(eck_operator_info), c_double,
@@ -29,6 +68,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_report_outcome": (c_int, [POINTER(c_char_p), c_char_p, POINTER(eck_outcome), POINTER(eck_verdict),
         POINTER(eck_error)]),
     "eck_report_verify": (c_int, [POINTER(c_char_p), POINTER(eck_verdict), POINTER(eck_error)]),
+    "eck_report_doctor": (c_int, [POINTER(c_char_p), POINTER(eck_diagnosis), POINTER(eck_error)]),
     "eck_report_error": (c_int, [POINTER(c_char_p), POINTER(eck_error)]),
     "eck_report_adapter": (c_int, [POINTER(c_char_p), POINTER(eck_adapter), POINTER(eck_error)]),
     "eck_report_adapter_outcome": (c_int, [POINTER(c_char_p), c_char_p, POINTER(eck_adapter_outcome),
