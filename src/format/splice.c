@@ -118,11 +118,13 @@ int64_t ecki_splice_place(const ecki_splice *splice, int64_t hole)
 
 /* ---- layout ------------------------------------------------------------------------------------------------------- */
 
-/** By place, then as they were made. */
+/** By place, then as they were made, what inserts before what replaces. */
 static int compare_cuts(const void *a, const void *b)
 {
     const cut *x = a, *y = b;
+    const bool inserts = x->span.end == x->span.begin, other = y->span.end == y->span.begin;
     if (x->span.begin != y->span.begin) return x->span.begin < y->span.begin ? -1 : 1;
+    if (inserts != other) return inserts ? -1 : 1;
     return (x->order > y->order) - (x->order < y->order);
 }
 

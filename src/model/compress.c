@@ -340,6 +340,19 @@ done:
     return status;
 }
 
+/** What a file becomes is named by its ending, where the input's own would mislead or another would. */
+static eck_status path_check(const eck_model *model, const char *path, eck_error *err)
+{
+    const bool graph = model->container->onnx != NULL;
+    const char *wanted = graph ? ".onnx" : ".safetensors";
+    const size_t length = strlen(path), tail = strlen(wanted);
+
+    if (!graph && strcmp(model->container->format, "torch") != 0) return ECK_OK;
+    if (length > tail && strcmp(path + length - tail, wanted) == 0) return ECK_OK;
+    return ecki_error(err, ECK_E_RANGE, -1, "cannot write '%s': what becomes of %s is a file in %s",
+                      path, graph ? "a graph" : "a checkpoint of PyTorch", wanted);
+}
+
 static eck_status output_open(compressing *job, const char *path, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -347,12 +360,7 @@ static eck_status output_open(compressing *job, const char *path, eck_error *err
         path, "eckart", job->options->replace, 0, job->manifest, false
     };
 
-    const size_t length = strlen(path);
-    ECK_REQUIRE(strcmp(job->model->container->format, "torch") != 0 ||
-                    (length > 12 && strcmp(path + length - 12, ".safetensors") == 0),
-                ECK_E_RANGE, -1,
-                "cannot write '%s': what becomes of a checkpoint of PyTorch is a .safetensors file",
-                path);
+    ECK_TRY(path_check(job->model, path, err));
     if (job->options->dry_run) return ECK_OK;
     if (!job->model->container->directory && !job->model->container->onnx)
         ECK_TRY(ecki_manifest_room(&options.reserved, job->manifest, err));

@@ -383,6 +383,17 @@ done:
     return status;
 }
 
+/** Nodes multiply numbers of one type: what replaces a tensor has its type. */
+static eck_status check_dtype(const eck_model *model, int64_t entry, eck_dtype dtype,
+                              eck_error *err)
+{
+    const eck_dtype own = model->container->entries[entry].dtype;
+    if (dtype == own) return ECK_OK;
+    return ecki_error(
+        err, ECK_E_RANGE, -1, "cannot write '%s' as %s: its nodes multiply numbers of type %s",
+        model->container->entries[entry].name, eck_dtype_name(dtype), eck_dtype_name(own));
+}
+
 /** A layer becomes a chain. */
 static eck_status factor_module(ecki_graph_edit *e, const ecki_module *module, eck_dtype dtype,
                                 eck_error *err)
@@ -394,6 +405,7 @@ static eck_status factor_module(ecki_graph_edit *e, const ecki_module *module, e
     fresh *tensors = NULL;
 
     ECK_REQUIRE(index >= 0, ECK_E_RANGE, -1, "no layer '%s'", module->name);
+    ECK_TRY(check_dtype(e->model, e->model->layers[index].view.weight, dtype, err));
     ECK_TRY(ecki_sites_find(&sites, e->model, &e->model->layers[index], err));
     ECK_ALLOC(stages, module->stage_count);
     ECK_ALLOC(tensors, module->stage_count);
@@ -554,7 +566,8 @@ static eck_status restore_module(ecki_graph_edit *e, const ecki_module *module, 
     const fresh dense = fresh_tensor(module->tensor, dtype, module->ndim, module->shape);
     for (int32_t i = 0; i < module->stage_count; i++) {
         const int64_t tensor = tensor_named(onnx, module->stages[i].weight);
-        if (tensor < 0) return unlike(module, err);
+        if (tensor < 0 || onnx->tensors[tensor].entry < 0) return unlike(module, err);
+        ECK_TRY(check_dtype(e->model, onnx->tensors[tensor].entry, dtype, err));
         ECK_TRY(cut_tensor(e, tensor, err));
         if (i == 0) ECK_TRY(add_tensor(e, tensor, &dense, err));
         if (i == 0) ECK_TRY(restore_between(e, module, tensor, err));

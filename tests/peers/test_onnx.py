@@ -152,6 +152,18 @@ def test_transpose_between(tmp_path, constant):
     assert "Transpose" not in [n.op_type for n in made.graph.node]
 
 
+def test_transpose_behind_another_layer(tmp_path):
+    """Restored, the Transpose stands before every other node, also before one that is restored itself."""
+    graph = linear()
+    graph.weight("w", low_rank(graph.random, 96, 128, R))
+    graph.weight("t", low_rank(graph.random, 96, 128, R))
+    graph.node("MatMul", ["x", "w"], "h")
+    graph.node("Transpose", ["t"], "u", perm=[1, 0])
+    graph.node("MatMul", ["h", "u"], "y")
+    graph.output("y", 3)
+    check(tmp_path, graph, factored=2)
+
+
 def test_shared_by_identity_and_uses(tmp_path):
     """One weight, three uses of one kind: one pair of factors, used three times."""
     graph = Graph()
@@ -410,3 +422,15 @@ def test_what_is_not_known_is_kept(tmp_path):
     assert {p.key for p in made.metadata_props} == {"key", "eckart"}
     assert b"\xc2\x3e\x03new" in out.read_bytes()
     assert difference(run(tmp_path / "in.onnx", graph.feeds), run(out, graph.feeds)) < TOLERANCE
+
+
+def test_one_type(tmp_path):
+    """A product has one type: factors of another are refused, and so is another kind of file."""
+    graph = linear()
+    graph.weight("w", low_rank(graph.random, 96, 128, R))
+    graph.node("MatMul", ["x", "w"], "y")
+    graph.output("y", 3)
+    graph.save(tmp_path / "in.onnx")
+    for more in (["-o", "out.onnx", "--dtype", "bf16"], ["-o", "out.safetensors"]):
+        eckart_command(tmp_path, "compress", "in.onnx", "--rank", R, "--no-cache", *more, exit_code=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.onnx"]
