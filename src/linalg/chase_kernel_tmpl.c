@@ -114,10 +114,17 @@ static void off_diagonal_any(real *m, const ECKI_FN(ecki_reflector) * h,
 // Sum of the lanes, in pairs: those half the vector apart, then a quarter, and so on.
 ECKI_INLINE real lane_sum(const lanes *x)
 {
-    const marks place = PLACES;
     lanes sum = *x;
-    for (int apart = LANES / 2; apart > 0; apart /= 2)
-        sum += __builtin_shuffle(sum, place ^ apart);
+#if ECK_REAL == 32
+    sum += ECKI_SHUFFLE(marks, sum, sum, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    sum += ECKI_SHUFFLE(marks, sum, sum, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    sum += ECKI_SHUFFLE(marks, sum, sum, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    sum += ECKI_SHUFFLE(marks, sum, sum, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+#else
+    sum += ECKI_SHUFFLE(marks, sum, sum, 4, 5, 6, 7, 0, 1, 2, 3);
+    sum += ECKI_SHUFFLE(marks, sum, sum, 2, 3, 0, 1, 6, 7, 4, 5);
+    sum += ECKI_SHUFFLE(marks, sum, sum, 1, 0, 3, 2, 5, 4, 7, 6);
+#endif
     return sum[0];
 }
 
