@@ -84,7 +84,7 @@ def run(folder, *arguments, **more):
     """Runs `eckart arguments` in a folder; bytes are text. more: arguments of subprocess.run()."""
     more.setdefault("env", environment(folder))
     more.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, **more)
+    return subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=600, **more)
 
 
 def masked(text):

@@ -41,7 +41,7 @@ def test_a_closed_pipe_is_quiet(folder):
     os.close(reader)
     process = start(folder, "svd", "A.npy", "--json", stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
-    assert process.communicate(timeout=60)[1] == b""
+    assert process.communicate(timeout=600)[1] == b""
     assert process.returncode == -signal.SIGPIPE
 
 
@@ -50,14 +50,14 @@ def test_a_closed_standard_error_does_not_stop_the_work(folder):
     os.close(reader)
     process = start(folder, "compress", "model", "-o", "out", "--keep", "0.1", stdout=subprocess.PIPE, stderr=writer)
     os.close(writer)
-    assert b"every promise holds" in process.communicate(timeout=60)[0]
+    assert b"every promise holds" in process.communicate(timeout=600)[0]
     assert process.returncode == 0
 
 
 def test_a_full_disk_under_standard_output(folder):
     with open("/dev/full", "w") as full:
         process = start(folder, "svd", "A.npy", stdout=full, stderr=subprocess.PIPE, text=True)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=600)[1]
     assert process.returncode == 1
     assert said == "eckart svd: cannot write to standard output: No space left on device\n"
 
@@ -252,7 +252,7 @@ def test_a_signal_ends_it_without_a_trace(folder, number, at):
                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert len(leftovers(folder)) == (at == "change 4")
     go_on(process, number)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == -number
     assert out == ""
     assert leftovers(folder) == []
@@ -267,7 +267,7 @@ def test_an_ignored_signal_stays_ignored(folder):
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
     go_on(process, signal.SIGHUP)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 0
     assert leftovers(folder) == ["small.safetensors"]
 
@@ -291,7 +291,7 @@ def on_terminal(folder, *arguments, slow=None, **more):
     os.close(theirs)
     said = b""
     while True:
-        ready, _, _ = select.select([ours], [], [], 60)
+        ready, _, _ = select.select([ours], [], [], 600)
         assert ready
         try:
             some = os.read(ours, 65536)
@@ -301,7 +301,7 @@ def on_terminal(folder, *arguments, slow=None, **more):
             break
         said += some
     os.close(ours)
-    return said.decode(), process.wait(timeout=60)
+    return said.decode(), process.wait(timeout=600)
 
 
 def test_color_only_for_people_who_want_it(folder):

@@ -27,7 +27,7 @@ def store(case, ending, found, otherwise):
 def test_case(case, folder):
     done = subprocess.run(
         ["bash", "-u", case], cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=120,
+        text=True, timeout=600,
     )
     found = {".out": masked(done.stdout), ".err": masked(done.stderr), ".exit": f"{done.returncode}\n"}
     empty = {".out": "", ".err": "", ".exit": "0\n"}

@@ -21,7 +21,7 @@ def complete(folder, *words):
     """What is offered for the last of the words; "" begins a new one."""
     script = ASK.format(script=ROOT / "cli/completion.bash", words=" ".join(map(shlex.quote, words)))
     done = subprocess.run(
-        ["bash", "--norc", "-c", script], cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60
+        ["bash", "--norc", "-c", script], cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0 and done.stderr == ""
     return done.stdout.split()

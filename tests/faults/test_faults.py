@@ -18,7 +18,7 @@ ECKART = os.environ["ECKART_COMMAND"]
 
 
 def run(*arguments, **keywords):
-    return subprocess.run([ECKART, *map(str, arguments)], capture_output=True, text=True, timeout=120, **keywords)
+    return subprocess.run([ECKART, *map(str, arguments)], capture_output=True, text=True, timeout=600, **keywords)
 
 
 def compress(source, out, *more):
@@ -68,7 +68,7 @@ def kill_everywhere(command, after):
     Between two such calls the disk does not change, so these are all the moments there are. Returns how many.
     """
     for moment in itertools.count(1):
-        done = subprocess.run(command, env=with_halt(f"kill change {moment}"), capture_output=True, timeout=120)
+        done = subprocess.run(command, env=with_halt(f"kill change {moment}"), capture_output=True, timeout=600)
         if done.returncode == 0:
             return moment - 1
         assert done.returncode == -signal.SIGKILL, done.stderr
@@ -122,7 +122,7 @@ def test_interrupt_removes_what_was_written(tmp_path):
     process = stopped(command, "change 6", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert leftovers(tmp_path) != []
     go_on(process, signal.SIGINT)
-    assert process.wait(timeout=120) == -signal.SIGINT
+    assert process.wait(timeout=600) == -signal.SIGINT
     assert not (tmp_path / "out").exists()
     assert leftovers(tmp_path) == []
 
@@ -195,7 +195,7 @@ def test_input_cut_while_read(tmp_path):
     file = source / "model.safetensors"
     os.truncate(file, file.stat().st_size // 2)
     go_on(process)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=600)
     assert process.returncode == 1
     assert "model.safetensors" in stderr
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import eckart
 import eckart.torch
@@ -133,17 +132,25 @@ def test_every_field_of_an_outcome_is_filled(tensors):
     assert outcome.peak_bytes > 0 and outcome.left_out == ()
 
 
-def test_ctrl_c_leaves_no_half_output(tmp_path):
-    random = np.random.default_rng(3)
-    save_file({f"l{i}.dense.weight": random.standard_normal((500, 500)).astype(np.float32) for i in range(30)},
-              tmp_path / "BIG.safetensors")
-    code = "import eckart\nprint('working', flush=True)\n" \
-           "eckart.compress('BIG.safetensors', 'OUT.safetensors', keep=0.5, cache=False)"
-    program = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+STUCK = """
+import eckart, threading
+
+def stuck(what, done, total):
+    if what == "compressing":
+        print("working", flush=True)
+        threading.Event().wait()
+
+eckart.compress("MODEL.safetensors", "OUT.safetensors", keep=0.5, cache=False, threads=1, progress=stuck)
+"""
+
+
+def test_ctrl_c_leaves_no_half_output(tensors, tmp_path):
+    """In the middle of compressing, where it would stay for ever."""
+    program = subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE, text=True,
                                stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT / "python")})
     assert program.stdout.readline() == "working\n"
-    time.sleep(0.3)
+    assert list(tmp_path.glob(".OUT.safetensors.eckart-*"))
     program.send_signal(signal.SIGINT)
-    _, errors = program.communicate(timeout=60)
+    _, errors = program.communicate(timeout=600)
     assert program.returncode == -signal.SIGINT and "KeyboardInterrupt" in errors
     assert not (tmp_path / "OUT.safetensors").exists()

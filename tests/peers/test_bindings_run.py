@@ -12,6 +12,7 @@ import time
 import eckart
 import numpy as np
 import pytest
+from eckart._raw import library
 from factored_files import ROOT
 
 
@@ -19,33 +20,48 @@ def matrix_of(size, dtype=np.float32):
     return np.random.default_rng(1).standard_normal((size, size)).astype(dtype)
 
 
-def test_other_threads_run_meanwhile():
-    """A thread that counts gets on while the main thread is inside a call, and in the same call from a thread."""
-    matrix = matrix_of(700)
-    for caller in ("main", "thread"):
-        ticks, ended = [0], threading.Event()
+@pytest.mark.parametrize("caller", ["main", "thread"])
+def test_other_threads_run_meanwhile(caller, monkeypatch):
+    """A thread that counts gets on while a call is inside the library.
 
-        def count(ticks=ticks, ended=ended):
-            while not ended.is_set():
-                ticks[0] += 1
-                time.sleep(0.001)
+    The interpreter lock is never taken from who holds it, for the time of the test; it is between the two marks that
+    the thread could count only if the library's call gave the lock away.
+    """
+    matrix, loaded = matrix_of(300), library()
+    inside, ticks, ended = [False], [0], threading.Event()
+    computes = loaded.eck_svd_compute
 
-        counter = threading.Thread(target=count)
-        counter.start()
-        before, start = ticks[0], time.perf_counter()
-        if caller == "main":
-            eckart.svd(matrix, 20)
-        else:
-            worker = threading.Thread(target=eckart.svd, args=(matrix, 20))
-            worker.start()
-            worker.join()
-        seconds, counted = time.perf_counter() - start, ticks[0] - before
+    def marked(*arguments):
+        inside[0] = True
+        status = computes(*arguments)
+        inside[0] = False
+        return status
+
+    def count():
+        while not ended.is_set():
+            ticks[0] += inside[0]
+            time.sleep(0.0001)
+
+    monkeypatch.setattr(loaded, "eck_svd_compute", marked)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    counter = threading.Thread(target=count)
+    counter.start()
+    try:
+        for _ in range(1000):  # of which one is enough, if others leave the counter a moment
+            if caller == "main":
+                eckart.svd(matrix, 20)
+            else:
+                worker = threading.Thread(target=eckart.svd, args=(matrix, 20))
+                worker.start()
+                worker.join()
+            if ticks[0] > 0:
+                break
+    finally:
         ended.set()
         counter.join()
-        # A lock held throughout would let it count to one or two; a busy machine lets it count to a tenth of its best.
-        allowed = max(3, 20 * seconds)
-        print(f"{caller}: {counted} ticks in {seconds:.3f} s, at least {allowed:.0f} wanted")
-        assert counted >= allowed
+        sys.setswitchinterval(interval)
+    assert ticks[0] > 0
 
 
 def test_progress_is_told():
@@ -89,69 +105,83 @@ def test_forked_processes_work_after_their_parent_did():
     """Threads of the parent are no threads of the child; a pool of them must not be waited for."""
     expected = [first_value(seed) for seed in range(4)]
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map_async(first_value, range(4)).get(timeout=60) == expected
+        assert pool.map_async(first_value, range(4)).get(timeout=600) == expected
 
 
-INTERRUPTED = """
-import sys, threading, time
+# A call that never ends: the first news of its progress is not answered before `answer` is set.
+STUCK = """
+import atexit, threading
 import numpy as np
 import eckart
 matrix = np.random.default_rng(1).standard_normal((SIZE, SIZE)).astype(np.DTYPE)
-eckart.svdvals(np.eye(3))
-print("working", flush=True)
+eckart.svdvals(np.eye(3))  # what is imported at first use is imported: that is no place to be interrupted
+answer, news = threading.Event(), []
+atexit.register(answer.set)
+
+def stuck(*progress):
+    news.append(progress)
+    print("working", flush=True)
+    answer.wait()
+
+"""
+
+CAUGHT = """
 try:
-    while True:
-        eckart.svd(matrix)
+    eckart.svd(matrix, progress=stuck)
 except KeyboardInterrupt:
-    print("interrupted", time.time(), flush=True)
-    # What was told to stop stops by itself.
+    assert [thread.name for thread in threading.enumerate()] == ["MainThread", "eckart"]
+    answer.set()
+    # What was told to stop stops by itself, at the next news, of which nobody hears.
     for thread in threading.enumerate():
         if thread.name == "eckart":
             thread.join()
-    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
+    assert len(news) == 1
     U, S, Vt = eckart.svd(matrix[:50, :40])
     print("ended", U.shape)
 """
 
+# Interrupted anywhere in calls without end.
+WITHOUT_END = """
+try:
+    print("working", flush=True)
+    while True:
+        eckart.svd(matrix)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
 
-def interrupted(text, size, dtype, after):
+
+def interrupted(text, size, dtype, after=0.0):
+    """Runs a program until it says that it works, and for some more seconds; then Ctrl-C."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    code = text.replace("SIZE", str(size)).replace("DTYPE", dtype)
+    code = (STUCK + text).replace("SIZE", str(size)).replace("DTYPE", dtype)
     program = subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
     assert program.stdout.readline() == "working\n"
     time.sleep(after)
-    sent = time.time()
     program.send_signal(signal.SIGINT)
-    output, errors = program.communicate(timeout=120)
-    return program.returncode, output, errors, sent
+    output, errors = program.communicate(timeout=600)
+    return program.returncode, output, errors
 
 
-@pytest.mark.parametrize(("size", "dtype", "after"), [(700, "float32", 0.3), (1200, "float64", 0.7)])
-def test_ctrl_c_ends_a_call_within_a_fraction_of_a_second(size, dtype, after):
-    code, output, errors, sent = interrupted(INTERRUPTED, size, dtype, after)
+@pytest.mark.parametrize(("size", "dtype"), [(300, "float32"), (400, "float64")])
+def test_ctrl_c_does_not_wait_for_the_call(size, dtype):
+    """Which would never end: the exception comes all the same, and the call stops once it can."""
+    code, output, errors = interrupted(CAUGHT, size, dtype)
     assert code == 0, errors
-    first, second = output.splitlines()
-    seconds = float(first.split()[1]) - sent
-    # GRACE is 0.2; the rest is a busy machine's.
-    print(f"{seconds:.3f} s from signal to exception, 0.8 allowed")
-    assert seconds <= 0.8
-    assert second == "ended (50, 40)"
+    assert output == "ended (50, 40)\n"
 
 
 def test_ctrl_c_that_nobody_catches_ends_the_program():
-    text = INTERRUPTED.split("try:")[0] + "while True:\n    eckart.svd(matrix)\n"
-    code, _, errors, sent = interrupted(text, 1500, "float64", 1.0)
-    seconds = time.time() - sent
+    """Though the call does not: a program that is ended by the signal waits for nothing."""
+    code, _, errors = interrupted("atexit.unregister(answer.set)\neckart.svd(matrix, progress=stuck)\n", 300, "float32")
     assert code == -signal.SIGINT and "KeyboardInterrupt" in errors
-    print(f"{seconds:.3f} s from signal to end, 2 allowed")
-    assert seconds <= 2
 
 
-def test_an_interrupted_call_that_still_works_does_not_crash_the_end():
-    """Exceptions caught, program ended at once, while LAPACK is still at it."""
-    text = INTERRUPTED.split("    # What")[0]
-    code, output, errors, _ = interrupted(text, 1200, "float64", 0.7)
+@pytest.mark.parametrize("after", [0.0, 0.01, 0.1, 0.5])
+def test_an_interrupted_call_that_still_works_does_not_crash_the_end(after):
+    """Exceptions caught, program ended at once, while LAPACK is still at it: wherever it may be."""
+    code, output, errors = interrupted(WITHOUT_END, 1200, "float64", after)
     assert code == 0 and "interrupted" in output, (code, errors)
 
 

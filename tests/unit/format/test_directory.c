@@ -64,7 +64,7 @@ static void test_shards_that_are_no_files(void **state)
     const char *second = scratch_path("odd/model-00002-of-00003.safetensors");
     assert_int_equal(unlink(second), 0);
     assert_int_equal(mkfifo(second, 0600), 0);
-    alarm(10);
+    alarm(120);
     assert_refused(scratch_path("odd"), ECK_E_IO, -1, "it is a FIFO, not a regular file");
     alarm(0);
     assert_int_equal(unlink(second), 0);
@@ -81,7 +81,7 @@ static void test_shards_that_are_no_files(void **state)
     const char *index = scratch_path("odd/%s", index_file);
     assert_int_equal(unlink(index), 0);
     assert_int_equal(mkfifo(index, 0600), 0);
-    alarm(10);
+    alarm(120);
     assert_refused(scratch_path("odd"), ECK_E_IO, -1, "it is a FIFO, not a regular file");
     alarm(0);
 }

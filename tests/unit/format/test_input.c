@@ -31,7 +31,7 @@ static void test_only_regular_files(void **state)
     snprintf(address.sun_path, sizeof address.sun_path, "%s", socket_path);
     assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
 
-    alarm(10); // a reader that waits for the FIFO's writer dies here
+    alarm(120); // a reader that waits for the FIFO's writer dies here
     assert_int_equal(ecki_input_open(&file, fifo, "fifo", &err), ECK_E_IO);
     alarm(0);
     assert_error(&err, ECK_E_IO, -1, "cannot read 'fifo': it is a FIFO, not a regular file");

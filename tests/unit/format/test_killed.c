@@ -93,7 +93,7 @@ static int32_t output_version(const char *path, bool directory)
     return version;
 }
 
-// A child writes one version after the other without end, until it is killed.
+// A child writes one version after the other without end, until it is killed: some time after it was seen at it.
 static void kill_writer(const char *path, bool directory, int32_t round)
 {
     const pid_t child = fork();
@@ -101,6 +101,9 @@ static void kill_writer(const char *path, bool directory, int32_t round)
     if (child == 0)
         for (int32_t version = 0;; version = 1 - version)
             if (write_output(path, directory, version) != ECK_OK) _exit(1);
+    const char *folder = directory ? "folder" : "file";
+    while (scratch_entries(scratch_path("%s", folder)) <= scratch_exists(path))
+        assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
     const double moment = ecki_random_uniform(SEED, directory, (uint64_t)round);
     usleep((useconds_t)(1000 + moment * 30000));
     assert_int_equal(kill(child, SIGKILL), 0);
