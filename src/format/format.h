@@ -35,6 +35,7 @@ typedef struct ecki_file {
     int descriptor; /**< -1: no file (standard input, inflated) */
     int64_t size; /**< when opened */
     int64_t device, inode, modified_ns;
+    int64_t changed_ns; /**< content or anything about it: nobody can set this one back */
     void *memory; /**< if not NULL, offsets of entries count here and not in the file: standard
                      input, the numbers of a csv, an inflated npz member */
 } ecki_file;

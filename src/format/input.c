@@ -72,6 +72,11 @@ static const char *kind_of(mode_t mode)
     return "a device";
 }
 
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
 /** Fills what fstat tells; refuses all but regular files. */
 static eck_status describe(ecki_file *file, eck_error *err)
 {
@@ -83,7 +88,8 @@ static eck_status describe(ecki_file *file, eck_error *err)
     file->size = info.st_size;
     file->device = (int64_t)info.st_dev;
     file->inode = (int64_t)info.st_ino;
-    file->modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+    file->modified_ns = nanoseconds(info.st_mtim);
+    file->changed_ns = nanoseconds(info.st_ctim);
     return ECK_OK;
 }
 
@@ -264,8 +270,7 @@ eck_status ecki_input_unchanged(const ecki_file *file, eck_error *err)
 {
     struct stat info;
     if (fstat(file->descriptor, &info) != 0) return system_error(err, errno, file->name);
-    const int64_t modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
-    bool same = info.st_size == file->size && modified_ns == file->modified_ns;
+    bool same = info.st_size == file->size && nanoseconds(info.st_mtim) == file->modified_ns;
     // the name must still lead to the file that was read
     same = same && stat(file->path, &info) == 0 && (int64_t)info.st_ino == file->inode &&
            (int64_t)info.st_dev == file->device;

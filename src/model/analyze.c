@@ -106,25 +106,24 @@ done:
     return status;
 }
 
-/** Hungriest layer and largest layer in F32 decide how many are worked on at once; one must fit. */
+/** The hungriest layer decides how many are worked on at once; one must fit. */
 static eck_status analysis_workers(int32_t *out, const eck_analysis *analysis,
                                    const eck_model *model, const eck_context *context,
                                    eck_error *err)
 {
     const int64_t base = ecki_base_memory(model);
-    int64_t need = 0, largest = 0;
+    int64_t need = 0;
 
     for (int64_t i = 0; i < analysis->count; i++) {
         const eck_layer *layer = &model->layers[analysis->layers[i].view.layer].view;
         need = ecki_max(need, ecki_work_memory(layer, model->tensors[layer->weight].dtype, -1));
-        largest = ecki_max(largest, 4 * eck_stage_parameters(&layer->dense));
     }
     if (context && context->memory > 0 && base + need > context->memory)
         return ecki_error(err, ECK_E_BUDGET, -1,
                           "cannot analyze '%s' in %lld bytes of memory: one layer at a time needs "
                           "%lld",
                           model->path, (long long)context->memory, (long long)(base + need));
-    *out = ecki_workers(context, base, need, largest);
+    *out = ecki_workers(model, need, context);
     return ECK_OK;
 }
 

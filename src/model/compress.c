@@ -262,11 +262,10 @@ done:
 
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
 
-/** Hungriest choice and largest layer in F32. */
-static void work_extent(int64_t *need_out, int64_t *largest_out, const eck_model *model,
-                        const eck_plan *plan)
+/** What the hungriest choice needs. */
+static int64_t hungriest(const eck_model *model, const eck_plan *plan)
 {
-    *need_out = *largest_out = 0;
+    int64_t need = 0;
     for (int64_t i = 0; i < plan->count; i++) {
         const eck_choice *choice = &plan->choices[i];
         const int64_t index = ecki_layer_find(model, choice->layer);
@@ -274,18 +273,16 @@ static void work_extent(int64_t *need_out, int64_t *largest_out, const eck_model
         const eck_layer *layer = &model->layers[index].view;
         const eck_dtype dtype =
             layer->weight >= 0 ? model->tensors[layer->weight].dtype : ECK_DTYPE_F32;
-        *need_out = ecki_max(*need_out, ecki_work_memory(layer, dtype, choice->point.ranks[0]));
-        *largest_out = ecki_max(*largest_out, 4 * eck_stage_parameters(&layer->dense));
+        need = ecki_max(need, ecki_work_memory(layer, dtype, choice->point.ranks[0]));
     }
+    return need;
 }
 
 int64_t eck_model_memory(const eck_model *model, const eck_plan *plan, const eck_context *context)
 {
-    int64_t need, largest;
-
-    work_extent(&need, &largest, model, plan);
-    const int64_t workers = ecki_min(ecki_workers(context, ecki_base_memory(model), need, largest),
-                                     ecki_max(1, plan->factored));
+    const int64_t need = hungriest(model, plan);
+    const int64_t workers =
+        ecki_min(ecki_workers(model, need, context), ecki_max(1, plan->factored));
     return workers * need + ecki_base_memory(model);
 }
 
@@ -405,14 +402,11 @@ eck_status eck_model_compress(eck_outcome *out, const eck_model *model, const ec
         .model = model, .plan = plan, .options = options ? options : &defaults, .context = context
     };
     const double start = ecki_clock();
-    int64_t need, largest;
 
     ECK_TRY(prepare(&job, err));
     ECK_TRY(output_open(&job, path, err));
-    work_extent(&need, &largest, model, plan);
-    ECK_TRY(ecki_parallel_for(job.job_count,
-                              ecki_workers(context, ecki_base_memory(model), need, largest),
-                              compress_layer, &job, err));
+    const int32_t workers = ecki_workers(model, hungriest(model, plan), context);
+    ECK_TRY(ecki_parallel_for(job.job_count, workers, compress_layer, &job, err));
     ECK_TRY(copy_rest(&job, err));
     if (job.output) ECK_TRY(ecki_model_output_publish(job.output, job.manifest, &job.carried, err));
     outcome_fill(out, &job, start);

@@ -2,6 +2,7 @@
  * Fingerprints: what a plan belongs to and what a cached spectrum belongs to is decided by bytes, never by names.
  */
 #include <string.h>
+#include <time.h>
 
 #include "base/checked.h"
 #include "base/memory.h"
@@ -61,10 +62,11 @@ static eck_status memory_key(char hex[ECKI_HASH_HEX], const eck_model *model, ec
     ecki_hash *hash = NULL;
 
     ECK_TRY(ecki_hash_create(&hash, err));
-    ecki_hash_add(hash, "content 2", 9);
+    ecki_hash_add(hash, "content 3", 9);
     for (int32_t i = 0; i < model->container->file_count; i++) {
         const ecki_file *file = &model->container->files[i];
-        const int64_t identity[] = { file->device, file->inode, file->size, file->modified_ns };
+        const int64_t identity[] = { file->device, file->inode, file->size, file->modified_ns,
+                                     file->changed_ns };
         ecki_hash_add(hash, identity, sizeof identity);
     }
     // An index may name other tensors of the same files.
@@ -79,10 +81,20 @@ done:
     return status;
 }
 
+/**
+ * True if what is read now may be found again by the times of the files. A file that changed just now may change again
+ * without a new time: the clocks of file systems are as coarse as two seconds.
+ */
 static bool rememberable(const eck_model *model)
 {
-    for (int32_t i = 0; i < model->container->file_count; i++)
-        if (model->container->files[i].descriptor < 0) return false;
+    enum { COARSE = 2 };
+    struct timespec now;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0) return false;
+    for (int32_t i = 0; i < model->container->file_count; i++) {
+        const ecki_file *file = &model->container->files[i];
+        if (file->descriptor < 0) return false;
+        if (file->changed_ns / 1000000000 >= (int64_t)now.tv_sec - COARSE) return false;
+    }
     return true;
 }
 

@@ -12,7 +12,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/memory.h"
@@ -389,11 +388,23 @@ int64_t ecki_base_memory(const eck_model *model)
     return (INT64_C(8) << 20) + model->container->entry_count * 1024;
 }
 
-int32_t ecki_workers(const eck_context *context, int64_t base, int64_t need, int64_t largest)
+/** Bytes of the largest tensor, widened to F32. */
+static int64_t largest_tensor(const eck_model *model)
 {
-    const int64_t machine = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-    const int64_t limit = context && context->memory > 0 ? context->memory - base
-                                                         : ecki_max(6 * largest, machine / 4);
+    int64_t largest = 0;
+    for (int64_t i = 0; i < model->container->entry_count; i++) {
+        const eck_tensor *tensor = &model->tensors[i];
+        const int64_t elements = tensor->bytes / ecki_max(1, eck_dtype_bits(tensor->dtype) / 8);
+        largest = ecki_max(largest, elements * (int64_t)sizeof(float));
+    }
+    return largest;
+}
+
+int32_t ecki_workers(const eck_model *model, int64_t need, const eck_context *context)
+{
+    const bool limited = context && context->memory > 0;
+    const int64_t limit =
+        limited ? context->memory - ecki_base_memory(model) : 6 * largest_tensor(model);
     const int64_t fit = need > 0 ? limit / need : ecki_threads(context);
 
     return (int32_t)ecki_max(1, ecki_min(fit, ecki_threads(context)));

@@ -66,7 +66,8 @@ def test_the_printed_figure_holds(tmp_path):
     """On a smaller model, against what the same process holds anyway (libraries: a run that does nothing)."""
     source = made.model(tmp_path / "in", layers=4, width=512)
     idle, _ = peak_of(["inspect", source])
-    peak, stderr = peak_of(["compress", source, "-o", tmp_path / "out", "--keep", "0.5", "--no-cache", "--no-verify"])
+    peak, stderr = peak_of(["compress", source, "-o", tmp_path / "out", "--keep", "0.5", "--no-cache", "--no-verify",
+                            "--threads", "2"])
     line = next(line for line in stderr.splitlines() if "memory: at most" in line)
     value, unit = line.split("at most")[1].split(",")[0].split()
     printed = float(value) * {"MB": 1e6, "GB": 1e9, "kB": 1e3}[unit]

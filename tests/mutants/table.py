@@ -548,6 +548,27 @@ MUTANTS = [
         "tests": ["tests/cli/test_cases.py", "tests/cli/test_behaviour.py"],
     },
     {
+        "name": "a-time-that-can-be-set-back-decides-whether-a-file-changed",
+        "file": "src/model/content.c",
+        "old": "file->modified_ns,\n                                     file->changed_ns };",
+        "new": "file->modified_ns,\n                                     0 * file->changed_ns };",
+        "tests": ["content"],
+    },
+    {
+        "name": "a-file-of-this-moment-counts-as-unchanged-later",
+        "file": "src/model/content.c",
+        "old": "(int64_t)now.tv_sec - COARSE) return false;",
+        "new": "(int64_t)now.tv_sec + COARSE) return false;",
+        "tests": ["content"],
+    },
+    {
+        "name": "as-many-layers-at-once-as-there-are-threads",
+        "file": "src/model/fit.c",
+        "old": "return (int32_t)ecki_max(1, ecki_min(fit, ecki_threads(context)));",
+        "new": "return (int32_t)ecki_max(1, ecki_max(fit, ecki_threads(context)));",
+        "tests": ["fit"],
+    },
+    {
         "name": "a-conv1d-of-gpt2-is-taken-for-a-linear-layer",
         "file": "src/model/layers.c",
         "old": "layer->view.stored_transposed = s.conv1d || layer->view.dense.kind == ECK_STAGE_LOOKUP;",

@@ -134,17 +134,25 @@ static void nothing_is_computed_twice(void **state)
 static void workers_fit_into_memory(void **state)
 {
     (void)state;
+    scene s = scene_make(false);
+    eck_model *model = scene_open(s.in);
     eck_context context = ECK_CONTEXT_INIT;
     context.threads = 8;
-    context.memory = 1000;
-    assert_int_equal(ecki_workers(&context, 0, 100, 1), 8);
-    assert_int_equal(ecki_workers(&context, 0, 300, 1), 3);
-    assert_int_equal(ecki_workers(&context, 0, 5000, 1), 1);
-    assert_int_equal(ecki_workers(&context, 600, 100, 1), 4);
+    context.memory = ecki_base_memory(model) + 1000;
+    assert_int_equal(ecki_workers(model, 100, &context), 8);
+    assert_int_equal(ecki_workers(model, 300, &context), 3);
+    assert_int_equal(ecki_workers(model, 5000, &context), 1);
     context.threads = 2;
-    assert_int_equal(ecki_workers(&context, 0, 100, 1), 2);
-    context.memory = 0; // a quarter of the machine or six of the largest, whichever is more
-    assert_int_equal(ecki_workers(&context, 0, 100, 1), 2);
+    assert_int_equal(ecki_workers(model, 100, &context), 2);
+    // without a limit: six times the largest tensor, the embedding, which is no layer that is worked on
+    context.threads = 64;
+    context.memory = 0;
+    const int64_t limit = 6 * INT64_C(300) * 64 * 4;
+    assert_int_equal(ecki_workers(model, limit / 5, &context), 5);
+    assert_int_equal(ecki_workers(model, limit / 5 + 1, &context), 4);
+    assert_int_equal(ecki_workers(model, 2 * limit, &context), 1);
+    eck_model_close(model);
+    scene_remove(&s);
 }
 
 int main(void)
