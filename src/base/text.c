@@ -49,7 +49,7 @@ static bool reserve(ecki_text *text, int64_t more)
     if (need <= text->room) return true;
     int64_t room = text->room < INT64_MAX / 2 ? text->room * 2 : need;
     if (room < need) room = need;
-    if (room < 64) room = 64;
+    if (room < 256) room = 256; // most texts never grow
     char *data = ecki_realloc(text->data, room, 1);
     if (!data) {
         text->failed = true;

@@ -84,7 +84,7 @@ static void failing_once_is_failing(void **state)
     granted = 1;
     ecki_text_add(&text, "kept", -1);
     assert_false(text.failed);
-    char long_text[200];
+    char long_text[2000];
     memset(long_text, 'x', sizeof long_text);
     ecki_text_add(&text, long_text, sizeof long_text);
     assert_true(text.failed);
