@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 18 };
 
 static eck_status add_descriptor(ecki_hash *hash, const ecki_file *file, char *chunk,
                                  eck_error *err)

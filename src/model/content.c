@@ -10,7 +10,7 @@
 #include "format/hash_file.h"
 #include "model/model.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 18 }; // a thread
 
 static eck_status tensor_hash(char hex[ECKI_HASH_HEX], const eck_model *model, int64_t index,
                               eck_error *err)

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "eckart/model.h"
+#include "linalg/op.h"
 #include "model/fit.h"
 #include "model/graph_output.h"
 
@@ -235,6 +236,21 @@ done:
     return status;
 }
 
+/** What checking the hungriest layer holds: a tile of the weight and one of the product, strips of two stages, and bytes
+ *  as they are read. */
+static int64_t memory_of_a_check(const verifying *job)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < job->factored; i++) {
+        const eck_stage *dense = &job->after->layers[job->layers[i]].view.dense;
+        const int64_t rows = ecki_min(dense->out, ECKI_PANEL_ROWS);
+        const int64_t wide = eck_stage_parameters(dense) / ecki_max(1, dense->out);
+        const int64_t cols = ecki_min(wide, ECKI_PANEL_COLS);
+        most = ecki_max(most, 5 * rows * cols * (int64_t)sizeof(double));
+    }
+    return most;
+}
+
 /* ---- the verdict --------------------------------------------------------------------------------------------------- */
 
 static eck_status verifying_init(verifying *job, eck_error *err)
@@ -317,7 +333,8 @@ eck_status eck_model_verify(eck_verdict *out, const eck_model *before, const eck
     ECK_REQUIRE(!before->manifest, ECK_E_RANGE, -1,
                 "cannot verify against '%s': it is compressed itself", before->path);
     ECK_TRY(verifying_init(&job, err));
-    ECK_TRY(ecki_parallel_for(job.factored, ecki_threads(context), check_layer, &job, err));
+    const int32_t workers = ecki_workers(before, memory_of_a_check(&job), context);
+    ECK_TRY(ecki_parallel_for(job.factored, workers, check_layer, &job, err));
     for (int64_t i = 0; i < before->container->entry_count; i++)
         ECK_TRY(check_tensor(&job, i, err));
     ECK_TRY(check_extra(&job, err));

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import subprocess
+import sys
 
 import made
 import numpy as np
@@ -12,14 +13,23 @@ ECKART = os.environ["ECKART_COMMAND"]
 LARGEST = 4096 * 11008 * 4  # in F32
 
 
+# A process is charged what the one that started it held: so that is one that holds little.
+STARTER = """
+import os, sys
+nothing = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=nothing)
+_, status, usage = os.wait4(child, 0)
+print(usage.ru_maxrss * 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def peak_of(arguments):
     """Resident memory at its highest, in bytes, and standard error."""
-    process = subprocess.Popen([ECKART, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    stderr = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, stderr
-    return usage.ru_maxrss * 1024, stderr
+    done = subprocess.run([sys.executable, "-S", "-E", "-c", STARTER, ECKART, *map(str, arguments)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout), done.stderr
 
 
 def checkpoint(folder, size):
@@ -76,3 +86,12 @@ def test_the_printed_figure_holds(tmp_path):
     print(f"peak {peak / 1e6:.0f} MB, printed {printed / 1e6:.0f} MB, idle {idle / 1e6:.0f} MB")
     assert peak <= printed + libraries
     assert printed <= 4 * max(peak - idle, 20e6), "a figure that never binds promises nothing"
+
+
+def test_threads_do_not_multiply_it(tmp_path):
+    """More threads than the memory has room for layers: six times the largest tensor and 100 MB, as with few."""
+    source = made.model(tmp_path / "in", layers=20, width=512)
+    peak, _ = peak_of(["compress", source, "-o", tmp_path / "out", "--keep", "0.5", "--no-cache", "--threads", "64"])
+    allowed = 6 * 1024 * 512 * 4 + 100_000_000
+    print(f"peak {peak / 1e6:.0f} MB, allowed {allowed / 1e6:.0f} MB")
+    assert peak <= allowed
