@@ -124,6 +124,9 @@ static eck_status cmd_plan(session *run, char **arguments)
                                "or --error"));
     if (common->output) TRY(settings_check_output(run, common->output, common->force));
     TRY(settings_open_model(&model, run, common, path));
+    if (eck_model_is_factored(model))
+        TRY(session_fail(run, ECK_E_UNSUPPORTED,
+                         "cannot plan '%s': it is compressed already (restore it first)", path));
     interrupt_catch();
     if (settings_has_budget(common))
         TRY(do_plan(run, model, &from));

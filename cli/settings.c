@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <float.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PLACE(member) offsetof(settings, member)
@@ -184,12 +186,26 @@ static char *folder_of(const char *path)
     return folder;
 }
 
+// True for a directory without our manifest: nothing makes us replace that.
+static bool is_strange(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) return false;
+    const size_t room = strlen(path) + sizeof "/eckart.json";
+    char *const manifest = session_alloc(room, 1);
+    snprintf(manifest, room, "%s/eckart.json", path);
+    const bool strange = access(manifest, F_OK) != 0;
+    free(manifest);
+    return strange;
+}
+
 eck_status settings_check_output(session *run, const char *path, bool force)
 {
     if (strcmp(path, "-") == 0) return ECK_OK;
     if (!force && access(path, F_OK) == 0)
-        return session_fail(run, ECK_E_EXISTS, "cannot write '%s': it exists (--force replaces it)",
-                            path);
+        return session_fail(run, ECK_E_EXISTS, "cannot write '%s': %s", path,
+                            is_strange(path) ? "it is a directory that eckart did not write"
+                                             : "it exists (--force replaces it)");
     char *const folder = folder_of(path);
     const bool open = access(folder, W_OK | X_OK) == 0;
     const int number = errno;
