@@ -9,7 +9,7 @@ static const double numbers[] = { 3, 0, 0, 0, 2.385, 0, 0, 0, 0 };
 
 static const char svd_keys[] =
     "rows cols dtype rank numerical_rank tolerance engine solver reproducible seconds "
-    "seconds_total error energy certificate singular_values";
+    "seconds_total bytes_read passes error energy certificate singular_values";
 static const char certificate_keys[] =
     "kind norm value low optimum excess floor probability stored orthogonality";
 
@@ -118,10 +118,10 @@ static void test_als(void **state)
         assert_int_equal(eck_als_compute(&als, a, &options, NULL, &err), ECK_OK);
         assert_int_equal(eck_report_als(&text, als, eck_operator_get_info(a), 2.5, &err), ECK_OK);
         json_t *const document = expect_document(text);
-        expect_keys(document,
-                    "rows cols dtype rank engine iterations converged objective observed "
-                    "empty_rows empty_cols reproducible seconds seconds_total error energy "
-                    "certificate singular_values");
+        expect_keys(document, "rows cols dtype rank engine iterations converged objective observed "
+                              "empty_rows empty_cols reproducible seconds seconds_total bytes_read "
+                              "passes error energy "
+                              "certificate singular_values");
         expect_keys(expect_member(document, "certificate"), certificate_keys);
         expect_text(document, "engine", "als");
         expect_integer(document, "iterations", als->iterations);
