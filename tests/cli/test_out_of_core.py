@@ -1,14 +1,13 @@
 """Matrices larger than what --memory allows: two reads of the file, factors as promised, memory as stated."""
 
 import json
-import multiprocessing
-import os
 import subprocess
 
 import numpy as np
 import pytest
 
 from commandline import COMMAND, environment
+from measuring import run_measured
 
 
 def made(path, rows, cols, seed=0):
@@ -25,12 +24,9 @@ def made(path, rows, cols, seed=0):
 
 def svd(folder, *arguments):
     """The JSON document and the peak of resident memory."""
-    done = subprocess.Popen(
-        [COMMAND, "svd", *arguments, "--json"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE)
-    text = done.stdout.read()
-    _, status, usage = os.wait4(done.pid, 0)
-    assert status == 0
-    return json.loads(text), usage.ru_maxrss * 1024
+    done, peak = run_measured([COMMAND, "svd", *arguments, "--json"], cwd=folder, env=environment(folder))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), peak
 
 
 def residual(folder, name, factors):
@@ -77,10 +73,7 @@ def test_memory_that_will_not_do_is_refused_before_the_start(tmp_path):
 
 @pytest.mark.long
 def test_an_eighth_of_a_million_rows(tmp_path):
-    # in a process of its own: what this one has held would count as held by its children
-    maker = multiprocessing.get_context("fork").Process(target=made, args=(tmp_path / "A.npy", 125_000, 4096))
-    maker.start()
-    maker.join()
+    made(tmp_path / "A.npy", 125_000, 4096)
     size = (tmp_path / "A.npy").stat().st_size
     found, peak = svd(tmp_path, "A.npy", "--rank", "100", "-o", "F.npz", "--memory", "300M")
     assert found["bytes_read"] <= 2.1 * size

@@ -2,34 +2,21 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 
 import made
 import numpy as np
 import pytest
+from measuring import run_measured
 
 ECKART = os.environ["ECKART_COMMAND"]
 LARGEST = 4096 * 11008 * 4  # in F32
 
 
-# A process is charged what the one that started it held: so that is one that holds little.
-STARTER = """
-import os, sys
-nothing = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=nothing)
-_, status, usage = os.wait4(child, 0)
-print(usage.ru_maxrss * 1024)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-
 def peak_of(arguments):
     """Resident memory at its highest, in bytes, and standard error."""
-    done = subprocess.run([sys.executable, "-S", "-E", "-c", STARTER, ECKART, *map(str, arguments)],
-                          capture_output=True, text=True)
+    done, peak = run_measured([ECKART, *arguments])
     assert done.returncode == 0, done.stderr
-    return int(done.stdout), done.stderr
+    return peak, done.stderr
 
 
 def checkpoint(folder, size):
