@@ -117,6 +117,14 @@ ECK_API eck_status eck_operator_sum(eck_operator **out, const eck_operator *cons
 ECK_API eck_status eck_operator_product(eck_operator **out, const eck_operator *b,
                                         const eck_operator *a, double scale, eck_error *err);
 
+/**
+ * diag(rows) A diag(cols): weighted rows and columns, never formed; borrows A.
+ * rows, cols  [rows], [cols], copied; finite; NULL: ones
+ * Errors      ECK_E_RANGE a weight that is not finite, offset = its index; ECK_E_NOMEM
+ */
+ECK_API eck_status eck_operator_scaled(eck_operator **out, const eck_operator *a,
+                                       const double *rows, const double *cols, eck_error *err);
+
 /** A^T; borrows. */
 ECK_API eck_status eck_operator_transposed(eck_operator **out, const eck_operator *a,
                                            eck_error *err);

@@ -50,6 +50,12 @@ struct eck_operator {
     char *name;
 };
 
+/** True when products are made otherwise than by reading blocks. */
+static inline bool ecki_operator_has_products(const eck_operator *a)
+{
+    return a->extra.apply || a->methods.apply;
+}
+
 /** eck_operator_read() into a contiguous F64 panel, times a power of two. */
 eck_status ecki_operator_block(const eck_operator *a, int64_t row, int64_t col, eck_panel out,
                                double scale, eck_error *err);

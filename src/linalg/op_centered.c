@@ -34,6 +34,46 @@ done:
     return status;
 }
 
+// out = scale (A x - 1 (mean^T x)).
+static eck_status centered_apply(void *self, double scale, eck_panel x, eck_panel out,
+                                 const eck_context *context, eck_error *err)
+{
+    const centered *const c = self;
+    eck_status status = ECK_OK;
+    double *shift = NULL;
+    ECK_ALLOC(shift, x.cols);
+    ECK_TRY(eck_operator_apply(c->a, scale, x, out, context, err));
+    for (int64_t i = 0; i < x.rows; i++)
+        for (int64_t j = 0; j < x.cols; j++)
+            shift[j] += scale * c->mean[i] * ((const double *)x.data)[i * x.ld + j];
+    for (int64_t i = 0; i < out.rows; i++)
+        for (int64_t j = 0; j < out.cols; j++)
+            ((double *)out.data)[i * out.ld + j] -= shift[j];
+done:
+    ecki_free(shift);
+    return status;
+}
+
+// out = scale (A^T y - mean (1^T y)).
+static eck_status centered_apply_transpose(void *self, double scale, eck_panel y, eck_panel out,
+                                           const eck_context *context, eck_error *err)
+{
+    const centered *const c = self;
+    eck_status status = ECK_OK;
+    double *sums = NULL;
+    ECK_ALLOC(sums, y.cols);
+    ECK_TRY(eck_operator_apply_transpose(c->a, scale, y, out, context, err));
+    for (int64_t i = 0; i < y.rows; i++)
+        for (int64_t j = 0; j < y.cols; j++)
+            sums[j] += scale * ((const double *)y.data)[i * y.ld + j];
+    for (int64_t i = 0; i < out.rows; i++)
+        for (int64_t j = 0; j < out.cols; j++)
+            ((double *)out.data)[i * out.ld + j] -= c->mean[i] * sums[j];
+done:
+    ecki_free(sums);
+    return status;
+}
+
 // Each difference rounds once, of numbers whose norms are at most ||A|| on either side.
 static eck_status centered_measure(ecki_measure *out, void *self, const eck_context *context,
                                    eck_error *err)
@@ -87,6 +127,10 @@ eck_status eck_operator_centered(eck_operator **out, const eck_operator *a,
     info.symmetric = false;
     ECK_TRY(eck_operator_create(out, &info, &methods, self, err));
     (*out)->extra.measure = centered_measure;
+    if (ecki_operator_has_products(a)) { // a sparse matrix stays one: the mean is of rank one
+        (*out)->extra.apply = centered_apply;
+        (*out)->extra.apply_transpose = centered_apply_transpose;
+    }
     self = NULL;
 done:
     centered_free(self);

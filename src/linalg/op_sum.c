@@ -53,6 +53,39 @@ done:
     return status;
 }
 
+// out = sum_i w_i (scale A_i x), or with A_i^T, term by term in the order given.
+static eck_status sum_products(const sum *s, bool turned, double scale, const eck_panel panels[2],
+                               const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_panel x = panels[0], out = panels[1];
+    double *block = NULL;
+    int64_t count = 0;
+    ECK_REQUIRE(ecki_mul(out.rows, out.cols, &count), ECK_E_NOMEM, -1, "not enough memory to add");
+    ECK_ALLOC_RAW(block, count);
+    const eck_panel part = ecki_panel(block, ECK_DTYPE_F64, out.rows, out.cols);
+    for (int64_t i = 0; i < s->count; i++) {
+        ECK_TRY(turned ? eck_operator_apply_transpose(s->terms[i], scale, x, part, context, err)
+                       : eck_operator_apply(s->terms[i], scale, x, part, context, err));
+        add_term(out, block, s->weights[i], i == 0);
+    }
+done:
+    ecki_free(block);
+    return status;
+}
+
+static eck_status sum_apply(void *self, double scale, eck_panel x, eck_panel out,
+                            const eck_context *context, eck_error *err)
+{
+    return sum_products(self, false, scale, (const eck_panel[2]){ x, out }, context, err);
+}
+
+static eck_status sum_apply_transpose(void *self, double scale, eck_panel y, eck_panel out,
+                                      const eck_context *context, eck_error *err)
+{
+    return sum_products(self, true, scale, (const eck_panel[2]){ y, out }, context, err);
+}
+
 // Magnitude M = sum_i |w_i| M_i; error sum_i |w_i| error_i + (count + 1) u M: every product and
 // every sum rounds once.
 static eck_status sum_measure(ecki_measure *out, void *self, const eck_context *context,
@@ -81,6 +114,8 @@ eck_status eck_operator_sum(eck_operator **out, const eck_operator *const *terms
     sum *self = NULL;
     const eck_operator_methods methods = { .version = 1, .read = sum_read, .free = sum_free };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
+    bool products = false;
+    int64_t nonzeros = 0;
     ECK_REQUIRE(count >= 1, ECK_E_RANGE, -1, "a sum needs at least one term, not %lld",
                 (long long)count);
     info = terms[0]->info;
@@ -98,11 +133,18 @@ eck_status eck_operator_sum(eck_operator **out, const eck_operator *const *terms
         info.storage = ecki_storage_of(info.storage, term->storage);
         info.resident = info.resident && term->resident;
         info.symmetric = info.symmetric && term->symmetric;
+        products = products || ecki_operator_has_products(terms[i]);
+        nonzeros += term->nonzeros > 0 ? term->nonzeros : term->rows * term->cols;
         self->terms[i] = terms[i];
         self->weights[i] = weights[i];
     }
     ECK_TRY(eck_operator_create(out, &info, &methods, self, err));
     (*out)->extra.measure = sum_measure;
+    if (products) { // sparse terms and products of factors need not be read
+        (*out)->extra.apply = sum_apply;
+        (*out)->extra.apply_transpose = sum_apply_transpose;
+        (*out)->info.nonzeros = nonzeros;
+    }
     self = NULL;
 done:
     sum_free(self);

@@ -262,6 +262,24 @@ static void operations(void **state)
     fail_every_allocation("operators, certified by bound", operators_scenario, &proof);
 }
 
+// A^T (A x) of a sparse matrix, weighted and centred.
+static eck_status weighted_normal(const eck_operator *a, eck_panel x, eck_panel y, eck_error *err)
+{
+    static double weights[ROWS];
+    eck_operator *weighted = UNTOUCHED, *centered = NULL;
+    eck_status status = eck_operator_scaled(&weighted, a, weights, weights, err);
+    assert_untouched(status, weighted);
+    if (status != ECK_OK) return status;
+    status = eck_operator_centered(&centered, weighted, &one_thread, err);
+    if (status == ECK_OK)
+        status = eck_operator_normal(centered, ECK_SIDE_RIGHT, 1.0, x, y, &one_thread, err);
+    if (status == ECK_OK)
+        status = eck_operator_normal(weighted, ECK_SIDE_RIGHT, 1.0, x, y, &one_thread, err);
+    eck_operator_free(centered);
+    eck_operator_free(weighted);
+    return status;
+}
+
 // A sparse matrix with entries twice in a place: its products, its Gram and an SVD.
 static eck_status sparse_scenario(void *self, eck_error *err)
 {
@@ -285,7 +303,9 @@ static eck_status sparse_scenario(void *self, eck_error *err)
     eck_status status = eck_operator_sparse(&a, &view, err);
     assert_untouched(status, a);
     if (status != ECK_OK) return status;
-    status = eck_operator_normal(a, ECK_SIDE_RIGHT, 1.0, x, y, &one_thread, err);
+    status = weighted_normal(a, x, y, err);
+    if (status == ECK_OK)
+        status = eck_operator_normal(a, ECK_SIDE_RIGHT, 1.0, x, y, &one_thread, err);
     if (status == ECK_OK) status = eck_operator_gram(a, ECK_SIDE_RIGHT, 1.0, g, &one_thread, err);
     if (status == ECK_OK) status = eck_svd_compute(&svd, a, &options, &one_thread, err);
     eck_svd_free(svd);

@@ -160,6 +160,20 @@ MUTANTS = [
         "new": "        if (now && strcmp(cores[i], now) > 0) continue;",
         "tests": ["tests/cli/test_doctor.py"],
     },
+    {
+        "name": "weights-of-rows-are-forgotten-in-a-product",
+        "file": "src/linalg/op_scaled.c",
+        "old": "    ECK_TRY(eck_operator_apply(s->a, scale, turned, out, context, err));\n    scale_rows(out, s->rows);",
+        "new": "    ECK_TRY(eck_operator_apply(s->a, scale, turned, out, context, err));",
+        "tests": ["op_scaled"],
+    },
+    {
+        "name": "a-centred-sparse-matrix-takes-the-mean-off-once-for-all-columns",
+        "file": "src/linalg/op_centered.c",
+        "old": "((double *)out.data)[i * out.ld + j] -= shift[j];",
+        "new": "((double *)out.data)[i * out.ld + j] -= shift[0];",
+        "tests": ["op_scaled"],
+    },
     # ---- fits
     {
         "name": "a-fit-that-forgets-the-ridge-of-the-step",

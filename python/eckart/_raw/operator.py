@@ -94,6 +94,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         c_int64, POINTER(eck_error)]),
     "eck_operator_product": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_operator), POINTER(eck_operator),
         c_double, POINTER(eck_error)]),
+    "eck_operator_scaled": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_operator), POINTER(c_double),
+        POINTER(c_double), POINTER(eck_error)]),
     "eck_operator_transposed": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_operator), POINTER(eck_error)]),
     "eck_operator_centered": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_operator), POINTER(eck_context),
         POINTER(eck_error)]),
