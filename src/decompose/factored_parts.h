@@ -1,4 +1,4 @@
-/** A sum of thin products from inside; only the factored*.c files include this. */
+/** A sum of thin products from inside, for the factored*.c files and for adapters that store what they cut. */
 #ifndef ECKI_FACTORED_PARTS_H
 #define ECKI_FACTORED_PARTS_H
 
@@ -39,6 +39,12 @@ eck_status ecki_factored_describe(eck_factored *f, const double *values, int64_t
 /** U_k [rows,k] orthonormal, and V_k^T [k,cols] with rows times s where `carried` says so. */
 eck_status ecki_factored_left(double *out, const eck_factored *f, int64_t k, eck_error *err);
 eck_status ecki_factored_right(double *out, bool *carried, const eck_factored *f, int64_t k,
+                               eck_error *err);
+
+/** As eck_factored_truncate(); distance (or NULL): || sum - stored product ||, at most, from the tail and
+ * what rounding to the stored type has moved. */
+eck_status ecki_factored_store(eck_array **first_out, eck_array **last_out, double *distance,
+                               const eck_factored *f, const eck_truncation *truncation,
                                eck_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "decompose/factored_parts.h"
 #include "model/adapter_parts.h"
 #include "tensor/codec.h"
 
@@ -203,14 +204,15 @@ static eck_status combine_terms(combining *job, int64_t index, const eck_term *t
 
     ECK_TRY(eck_factored_create(&f, terms, count, cut ? m->rank : 1, err));
     change->norm = eck_factored_get_info(f)->norm;
-    if (cut)
-        ECK_TRY(eck_factored_truncate(&first, &last, f, &truncation, err));
-    else
+    if (cut) {
+        ECK_TRY(ecki_factored_store(&first, &last, &distance, f, &truncation, err));
+    } else {
         ECK_TRY(concatenate(&first, &last, terms, count, m->dtype, err));
-    ECK_TRY(check_finite(first, err));
-    ECK_TRY(check_finite(last, err));
-    const eck_term stored = { 1, eck_array_view(first), eck_array_view(last) };
-    ECK_TRY(eck_factored_distance(&distance, f, &stored, err));
+        ECK_TRY(check_finite(first, err));
+        ECK_TRY(check_finite(last, err));
+        const eck_term stored = { 1, eck_array_view(first), eck_array_view(last) };
+        ECK_TRY(eck_factored_distance(&distance, f, &stored, err));
+    }
     change->error = change->norm > 0 ? distance / change->norm : 0;
     if (job->writer) ECK_TRY(ecki_adapter_writer_put(job->writer, index, first, last, err));
 done:

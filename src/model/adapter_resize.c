@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "decompose/factored_parts.h"
 #include "model/adapter_parts.h"
 #include "model/knapsack.h"
 #include "tensor/codec.h"
@@ -324,9 +325,7 @@ static eck_status resize_module(void *self, int64_t index, eck_error *err)
     change->error = 0;
     if (rank == 0) goto done;
     const eck_truncation cut = { rank, job->options->split, job->modules[index].dtype };
-    ECK_TRY(eck_factored_truncate(&first, &last, f, &cut, err));
-    const eck_term stored = { 1, eck_array_view(first), eck_array_view(last) };
-    ECK_TRY(eck_factored_distance(&distance, f, &stored, err));
+    ECK_TRY(ecki_factored_store(&first, &last, &distance, f, &cut, err));
     change->error = change->norm > 0 ? distance / change->norm : 0;
     if (job->writer) ECK_TRY(ecki_adapter_writer_put(job->writer, index, first, last, err));
     ECK_TRY(write_bias(job, index, factors.scale, err));
