@@ -58,6 +58,7 @@ bench: build
 	@scripts/python-env
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick)
 	@$(PYTHON) bench/run_batches.py $(if $(QUICK),--quick)
+	@$(PYTHON) bench/run_adapters.py $(if $(QUICK),--quick)
 
 results:
 	@scripts/install-deps test
