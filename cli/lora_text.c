@@ -144,8 +144,10 @@ static void add_change(table *rows, const eck_adapter_change *change, bool extra
         return;
     }
     figure ranks;
-    snprintf(ranks.text, sizeof ranks.text, "%s / %s / %s", rank_figure(change->rank50).text,
-             rank_figure(change->rank80).text, rank_figure(change->rank90).text);
+    // Ranks have fewer digits than 18; the compiler is to see that three of them fit.
+    snprintf(ranks.text, sizeof ranks.text, "%.18s / %.18s / %.18s",
+             rank_figure(change->rank50).text, rank_figure(change->rank80).text,
+             rank_figure(change->rank90).text);
     table_add(rows, (const char *const[]){ change->name, rank.text, norm.text,
                                            figure_energy(change->energy).text,
                                            figure_energy(change->energy_clean).text, ranks.text });
