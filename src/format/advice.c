@@ -33,9 +33,8 @@ static bool is_hub_name(const char *path)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    static const char *const endings[] = {
-        ".safetensors", ".json", ".npy", ".npz", ".csv", ".bin"
-    };
+    static const char *const endings[] = { ".safetensors", ".json", ".npy", ".npz",  ".csv",
+                                           ".bin",         ".pt",   ".pth", ".onnx", ".mtx" };
     const size_t first = strspn(path, allowed);
     if (first == 0 || path[first] != '/' || path[0] == '.') return false;
     const size_t second = strspn(path + first + 1, allowed);
@@ -132,17 +131,17 @@ static bool is_cached_model(const char *name)
 }
 
 /** True for a file that can be named. */
-static bool is_safetensors(const char *name)
+static bool is_readable(const char *name)
 {
-    return name[0] != '.' && ecki_ends_with(name, ".safetensors");
+    return name[0] != '.' && (ecki_ends_with(name, ".safetensors") ||
+                              ecki_ends_with(name, ".onnx") || ecki_ends_with(name, ".bin") ||
+                              ecki_ends_with(name, ".pt") || ecki_ends_with(name, ".pth"));
 }
 
 /** True for weights in a format that is not read. */
 static bool is_other_weights(const char *name)
 {
-    return ecki_ends_with(name, ".bin") || ecki_ends_with(name, ".pt") ||
-           ecki_ends_with(name, ".pth") || ecki_ends_with(name, ".gguf") ||
-           ecki_ends_with(name, ".onnx") || ecki_ends_with(name, ".h5");
+    return ecki_ends_with(name, ".gguf") || ecki_ends_with(name, ".h5");
 }
 
 eck_status ecki_nothing_error(eck_error *err, const char *directory)
@@ -150,7 +149,7 @@ eck_status ecki_nothing_error(eck_error *err, const char *directory)
     static const char nothing[] =
         "neither 'eckart.safetensors' nor 'model.safetensors' nor an index of shards in it";
     char *model = first_entry(directory, is_cached_model), *snapshot = NULL;
-    char *file = first_entry(directory, is_safetensors),
+    char *file = first_entry(directory, is_readable),
          *other = first_entry(directory, is_other_weights);
     char *root = model ? ecki_path_join(directory, model) : NULL;
     const bool is_model = has_directory(directory, "snapshots") && has_directory(directory, "refs");

@@ -84,8 +84,9 @@ def place_cases():
     yield case("nothing", {"config.json": b"{}"}, status="io", text=nothing)
     yield case("adapter", {"adapter_model.safetensors": BOTH}, status="io",
                text=nothing + "; name a file, such as 'adapter_model.safetensors'")
-    yield case("pickles", {"pytorch_model.bin": b"PK"}, status="unsupported",
-               text=nothing + "; 'pytorch_model.bin' is of a format that is not read")
+    yield case("pickles", {"pytorch_model.bin": b"PK"}, status="io", text=nothing + "; name a file, such as 'pytorch_model.bin'")
+    yield case("llamas", {"model.gguf": b"GGUF"}, status="unsupported",
+               text=nothing + "; 'model.gguf' is of a format that is not read")
     yield case("link-inside", {"real.safetensors": BOTH, "model.safetensors": "real.safetensors"},
                text=index(ENTRY_A, ENTRY_B))
     yield case("link-outside", {"model.safetensors": "../single/model.safetensors"}, status="io",
