@@ -29,6 +29,16 @@ DOCUMENTS = {
     "outcome": [["compress", "model", "-o", "new", *BUDGET], ["compress", "model", "-o", "new2", *BUDGET, "--dry-run"],
                 ["restore", "out", "-o", "dense"]],
     "doctor": [["doctor", "--here"]],
+    "adapter": [["lora", "info", "adapter"]],
+    "adapter-outcome": [
+        ["lora", "resize", "adapter", "-o", "small", "--rank", "1"],
+        ["lora", "extract", "model", "residual", "-o", "new", "--rank", "2", "--min-size", "1"],
+        ["lora", "merge", "residual", "adapter=1", "-o", "merged"],
+        ["lora", "combine", "adapter", "adapter=-0.5", "-o", "new", "--rank", "2"],
+        ["lora", "convert", "adapter", "-o", "k.safetensors", "--to", "kohya"],
+        ["lora", "init", "model", "-o", "begun"],
+    ],
+    "adapter-comparison": [["lora", "compare", "adapter", "adapter"]],
     "verify": [["verify", "model", "out"]],
     "error": [["inspect", "cut.safetensors"], ["svd"]],
 }
@@ -42,6 +52,9 @@ def check(name, document):
 @pytest.mark.parametrize("name, arguments", [(name, a) for name, every in DOCUMENTS.items() for a in every])
 def test_document(folder, name, arguments):
     assert run(folder, "compress", "model", "-o", "out", *BUDGET, "-q").returncode == 0
+    if arguments[0] == "lora":
+        begin = ["--init", "pissa", "--residual", "residual", "--rank", "2", "--min-size", "1"]
+        assert run(folder, "lora", "init", "model", "-o", "adapter", *begin, "-q").returncode == 0
     done = run(folder, *arguments, "--json")
     text = done.stderr if name == "error" else done.stdout
     assert text.endswith("}\n")

@@ -675,4 +675,26 @@ MUTANTS = [
         "new": "        if (v->shape[d] != 1 && v->stride[d] > step * v->count) return false;",
         "tests": ["golden"],
     },
+    # ---- adapters
+    {
+        "name": "a-module-carried-whole-without-its-unchanged-tensors",
+        "file": "src/model/adapter_extract_rest.c",
+        "old": "        if (is_saved(job, module))\n            ECK_TRY(extra_add(",
+        "new": "        if (is_saved(job, module) && strstr(tensor, \".weight\"))\n            ECK_TRY(extra_add(",
+        "tests": ["adapter_whole"],
+    },
+    {
+        "name": "a-tied-head-written-twice",
+        "file": "src/model/adapter_vocabulary.c",
+        "old": "        if (own >= 0 && own != extra)",
+        "new": "        if (own >= 0 && own == extra)",
+        "tests": ["adapter_whole"],
+    },
+    {
+        "name": "the-error-of-a-cut-sum-is-its-rounding-alone",
+        "file": "src/decompose/factored.c",
+        "old": "*out = sqrt(tail * tail +",
+        "new": "*out = sqrt(0 * tail +",
+        "tests": ["adapters"],
+    },
 ]
