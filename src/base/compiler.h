@@ -12,6 +12,9 @@
 #define ECKI_INLINE static inline __attribute__((always_inline))
 /** typedef float name ECKI_VECTOR(64): sixteen numbers that are worked on together. */
 #define ECKI_VECTOR(bytes) __attribute__((vector_size(bytes)))
+/** The same where it need not be aligned as a vector and may be memory of any type. */
+#define ECKI_VECTOR_ANYWHERE(bytes, alignment) \
+    __attribute__((vector_size(bytes), aligned(alignment), may_alias))
 #else
 #error "eckart needs GCC or Clang"
 #endif

@@ -11,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/text.h"
 
-enum { LINE = 64, LARGE = 512 };
+enum { LINE = 64, LARGE = 512, PAGE = 4096, LARGE_PAGES = 1 << 22 };
 
 typedef struct head {
     int64_t total; // bytes of the allocator's block
@@ -124,12 +125,28 @@ static head head_of(const void *payload)
     return read;
 }
 
+// Asks for large pages where the system gives them on request only: matrices are walked across many pages, and
+// looking these up can take longer than reading what is on them. Advice: a refusal changes nothing.
+static void advise_large_pages(char *begin, int64_t total)
+{
+#if defined(MADV_HUGEPAGE)
+    if (total < LARGE_PAGES || allocator.allocate != default_allocate) return;
+    const uintptr_t first = ((uintptr_t)begin + PAGE - 1) / PAGE * PAGE;
+    const uintptr_t end = ((uintptr_t)begin + (uintptr_t)total) / PAGE * PAGE;
+    if (end > first) (void)madvise((void *)first, (size_t)(end - first), MADV_HUGEPAGE);
+#else
+    (void)begin;
+    (void)total;
+#endif
+}
+
 void *ecki_malloc(int64_t count, size_t size)
 {
     int64_t bytes, total;
     if (!total_for(count, size, &bytes, &total)) return NULL;
     char *begin = allocator.allocate(allocator.user, (size_t)total);
     if (!begin) return NULL;
+    advise_large_pages(begin, total);
     count_held(total);
     return write_head(begin, total, place_of_payload(begin, bytes));
 }
@@ -144,6 +161,7 @@ void *ecki_calloc(int64_t count, size_t size)
         is_default ? calloc(1, (size_t)total) : allocator.allocate(allocator.user, (size_t)total);
     if (!begin) return NULL;
     if (!is_default) memset(begin, 0, (size_t)total);
+    advise_large_pages(begin, total);
     count_held(total);
     return write_head(begin, total, place_of_payload(begin, bytes));
 }

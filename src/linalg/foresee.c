@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "eckart/svd.h"
 #include "linalg/certificate.h"
+#include "linalg/fused.h"
 #include "linalg/krylov_lane.h"
 #include "linalg/lapack.h"
 #include "linalg/op.h"
@@ -109,8 +110,11 @@ static double vectors_phase(const sizes *s)
 static double far_phase(const sizes *s)
 {
     const double held = kept(s) + 6.0 * s->n + (s->n + s->m) * s->k;
-    const double product = s->rows >= s->cols ? apply_panels(s, s->rows, s->cols)
-                                              : transpose_panels(s, s->rows, s->cols);
+    const double padded =
+        fmod(s->k, 8.0) != 0.0 ? s->n * (s->k + 8.0) : 0.0; // of the fused product
+    const double product =
+        larger(padded, s->rows >= s->cols ? apply_panels(s, s->rows, s->cols)
+                                          : transpose_panels(s, s->rows, s->cols));
     const double rounds = 3.0 * s->k * s->k + s->m * s->k;
     const double block = 4.0 * s->k * s->k + larger(s->solver, s->m * s->k);
     return held + larger(product, s->compact ? 0.0 : larger(rounds, block));
@@ -199,7 +203,9 @@ static double krylov_bytes(const ecki_svd_job *job, const sizes *s, double most)
     const double held = 0.5 * n * (most + b) + n * b + most * most + 4.0 * b * most;
     const double panel = 0.5 * (double)ecki_normal_lines((int64_t)smaller(n, 1e12)) * (n + b);
     const double pieces = 0.5 * ceil(n / 512.0) * most * b;
-    const double step = 3.0 * n * b + larger(larger(panel, n * b), larger(pieces, scan_phase(s)));
+    const double fused = job->a->view ? ecki_fused_memory(m, n, b, (int32_t)s->threads) : 0.0;
+    const double product = larger(larger(panel, n * b), fused);
+    const double step = 3.0 * n * b + larger(product, larger(pieces, scan_phase(s)));
     const double small = 5.0 * most * most + 20.0 * most;
     const double k = s->k > 0.0 ? s->k : most;
     const double products =

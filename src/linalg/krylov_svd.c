@@ -58,8 +58,9 @@ int64_t ecki_krylov_room(int64_t rank, int64_t least)
 
 eck_side ecki_krylov_side(const eck_operator *a)
 {
-    (void)a;
-    return ECK_SIDE_RIGHT;
+    // Where columns lie side by side their products are the fast ones.
+    const eck_view *const view = a->view;
+    return view && view->stride[0] == 1 && view->stride[1] != 1 ? ECK_SIDE_LEFT : ECK_SIDE_RIGHT;
 }
 
 bool ecki_krylov_fits(const eck_operator_info *info, const eck_svd_options *o)
@@ -169,12 +170,12 @@ done:
 // When to look again: a step takes off a constant factor.
 static void plan_next(krylov_run *run, double excess)
 {
-    const double goal = 0.3 * run->job->options.excess;
+    const double goal = 0.8 * run->job->options.excess;
     double steps = 1.0;
     if (isfinite(excess) && isfinite(run->before) && excess < run->before)
         steps = floor(log(excess / goal) / log(run->before / excess));
     run->before = excess;
-    run->next = run->space.length + run->space.block * (int64_t)fmax(1.0, fmin(steps, 3.0));
+    run->next = run->space.length + run->space.block * (int64_t)fmax(1.0, fmin(steps, 2.0));
 }
 
 // Probes until the bound is good enough or they have nothing more to tell.
@@ -193,7 +194,7 @@ static eck_status confirm(krylov_run *run, bool *good_out, eck_error *err)
         ECK_TRY(ecki_deflated_step(&probe, &run->space, err));
         if (probe.mu > 1.5 * run->values[run->k - 1] && probe.count < 3) continue;
         ECK_TRY(find_slack(run, probe.mu, err));
-        *good_out = near_enough(run, run->tail2, 1.0);
+        *good_out = near_enough(run, run->tail2, 0.9);
         if (probe.mu > 0.97 * before) break;
         before = probe.mu;
     }
@@ -221,7 +222,7 @@ static eck_status look(krylov_run *run, bool *good_out, eck_error *err)
     }
     ECK_TRY(guess_left_out(&mu, run, err));
     ECK_TRY(find_slack(run, mu, err));
-    if (near_enough(run, run->tail2, 0.5)) {
+    if (near_enough(run, run->tail2, 1.0)) {
         ECK_TRY(confirm(run, good_out, err));
         run->before = INFINITY;
     } else {
@@ -416,7 +417,7 @@ static eck_status settle(krylov_run *run, bool *good_out, eck_error *err)
     const double tail2 = run->norm2 - job->captured;
     const double share = o->rule == ECK_RULE_ENERGY ? 1.0 - o->target : o->target * o->target;
     const bool kept = o->rule == ECK_RULE_RANK || tail2 <= share * run->norm2 || run->k == o->rank;
-    *good_out = kept && near_enough(run, tail2, 1.0);
+    *good_out = kept && near_enough(run, tail2, 0.95);
     run->hopeless = hopeless(run, tail2);
     job->gap = (ecki_gap){ true, run->slack, 0.0, job->options.failure };
     // W is off by (n + 8) u ||A|| a column, the norm by the sums of the scan.

@@ -47,6 +47,8 @@ struct eck_operator {
     eck_operator_methods methods;
     ecki_operator_extra extra;
     void *self;
+    const eck_view
+        *view; // of a matrix in memory, borrowed from self, for the products of fused.h; else NULL
     char *name;
 };
 

@@ -1,5 +1,5 @@
 // A matrix in memory, in any readable storage type and any strides. Reads are exact into F64.
-// Nothing is overridden: the derived panels already read it at the speed of the memory.
+// Products go to fused.h where it has kernels for them; everything else is derived.
 #include "base/memory.h"
 #include "linalg/op.h"
 
@@ -32,6 +32,7 @@ eck_status eck_operator_dense(eck_operator **out, eck_view a, eck_error *err)
     info.storage = dense_storage(a.dtype);
     info.resident = true;
     ECK_TRY(eck_operator_create(out, &info, &methods, view, err));
+    (*out)->view = view;
     view = NULL;
 done:
     ecki_free(view);

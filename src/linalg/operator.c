@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/fused.h"
 #include "tensor/codec.h"
 
 // Methods of any version: those a caller's version does not know are derived.
@@ -116,7 +117,10 @@ eck_status eck_operator_apply(const eck_operator *a, double scale, eck_panel x, 
     eck_status status = ECK_OK;
     ECK_TRY(require_panel("the factor", x, a->info.cols, x.cols, true, err));
     ECK_TRY(require_panel("the product", out, a->info.rows, x.cols, true, err));
-    if (a->extra.apply)
+    const eck_panel panels[2] = { x, out };
+    if (a->view && ecki_fused_takes_apply(a->view, false))
+        status = ecki_fused_apply(a->view, scale, panels, context, err);
+    else if (a->extra.apply)
         status = a->extra.apply(a->self, scale, x, out, context, err);
     else if (a->methods.apply)
         status = a->methods.apply(a->self, scale, x, out, err);
@@ -132,7 +136,11 @@ eck_status eck_operator_apply_transpose(const eck_operator *a, double scale, eck
     eck_status status = ECK_OK;
     ECK_TRY(require_panel("the factor", y, a->info.rows, y.cols, true, err));
     ECK_TRY(require_panel("the product", out, a->info.cols, y.cols, true, err));
-    if (a->extra.apply_transpose)
+    const eck_panel panels[2] = { y, out };
+    if (a->view && ecki_fused_takes_apply(a->view, true)) {
+        const eck_view turned = eck_view_transposed(*a->view);
+        status = ecki_fused_apply(&turned, scale, panels, context, err);
+    } else if (a->extra.apply_transpose)
         status = a->extra.apply_transpose(a->self, scale, y, out, context, err);
     else if (a->methods.apply_transpose)
         status = a->methods.apply_transpose(a->self, scale, y, out, err);
@@ -171,7 +179,10 @@ eck_status eck_operator_normal(const eck_operator *a, eck_side side, double scal
     ECK_REQUIRE(x.dtype == out.dtype, ECK_E_RANGE, -1,
                 "the factor is of type %s, the product of %s: they must agree",
                 eck_dtype_name(x.dtype), eck_dtype_name(out.dtype));
-    if (a->extra.normal)
+    if (a->view && ecki_fused_takes(a->view, side, scale, panels)) {
+        const eck_view of = side == ECK_SIDE_RIGHT ? *a->view : eck_view_transposed(*a->view);
+        status = ecki_fused_normal(&of, scale, panels, context, err);
+    } else if (a->extra.normal)
         status = a->extra.normal(a->self, side, scale, panels, context, err);
     else if (a->methods.normal)
         status = a->methods.normal(a->self, side, scale, x, out, err);

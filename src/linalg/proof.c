@@ -16,7 +16,7 @@ enum { STRIP = 128 };
 
 #define UNIT 0x1p-53
 // An identity that leaves the error of factors wider open than this share gives way to a pass over the matrix.
-#define SHARP 1e-4
+#define SHARP 1e-5
 
 // tails[k], and the interval that holds the Eckart-Young optimum.
 static void optimum(double *low, double *high, const ecki_svd_job *job)

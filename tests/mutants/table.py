@@ -342,6 +342,20 @@ MUTANTS = [
     },
     # ---- linalg
     {
+        "name": "a-packed-panel-keeps-what-was-beyond-its-last-row",
+        "file": "src/linalg/fused_tmpl.c",
+        "old": "                memset(to, 0, C * sizeof *to);",
+        "new": "                memset(to, 0, 0 * sizeof *to);",
+        "tests": ["fused"],
+    },
+    {
+        "name": "the-groups-of-the-fused-product-are-added-but-one",
+        "file": "src/linalg/fused.c",
+        "old": "for (int64_t g = 1; g < job->groups; g++) {",
+        "new": "for (int64_t g = 2; g < job->groups; g++) {",
+        "tests": ["fused"],
+    },
+    {
         "name": "two-stages-the-whole-correction-instead-of-half",
         "file": "src/linalg/band_tmpl.c",
         "old": "return ecki_multiply(0.5, ecki_turned",

@@ -1,0 +1,78 @@
+/**
+ * Products of a dense matrix that read it once: A^T (A X) for F32 panels, and A X in F64. Kernels for several
+ * processors give the same bits: every number of a result is one chain of fused multiplications in the same order.
+ */
+#ifndef ECKI_FUSED_H
+#define ECKI_FUSED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "eckart/context.h"
+#include "eckart/operator.h"
+
+/** Rows and columns of a packed matrix: blocks of 16 columns, one after another, each row by row; rows are made up to a
+ *  multiple of 12 and columns to one of 16 by zeros. */
+enum { ECKI_FUSED_ROWS = 12, ECKI_FUSED_COLS = 16 };
+
+/** Rows of F32, F16 or BF16 numbers, each row side by side, `step` numbers from one to the next. */
+typedef struct ecki_fused_rows {
+    const void *data;
+    eck_dtype dtype;
+    int64_t step, rows, cols;
+} ecki_fused_rows;
+
+/** A packed matrix [rows,cols] as what it meets: x [cols,width], y [rows,width], width a multiple of 16 (F32), 8 (F64). */
+typedef struct ecki_fused_tile {
+    const void *packed; /**< of the type of the kernel */
+    int64_t rows; /**< a multiple of ECKI_FUSED_ROWS */
+    int64_t cols; /**< of x; z has as many, made up to a multiple of ECKI_FUSED_COLS */
+    int64_t width;
+} ecki_fused_tile;
+
+/** pack: into the layout above, widened. inner: y += a x. outer: z += a^T y. */
+#define ECKI_FUSED_KERNELS(build) \
+    void ecki_fused_pack_f32_##build(const ecki_fused_rows *from, int64_t padded_rows, \
+                                     float *out); \
+    void ecki_fused_inner_f32_##build(const ecki_fused_tile *tile, const float *x, float *y); \
+    void ecki_fused_outer_f32_##build(const ecki_fused_tile *tile, const float *y, float *z); \
+    void ecki_fused_pack_f64_##build(const ecki_fused_rows *from, int64_t padded_rows, \
+                                     double *out); \
+    void ecki_fused_inner_f64_##build(const ecki_fused_tile *tile, const double *x, double *y)
+
+ECKI_FUSED_KERNELS(portable);
+#if defined(__x86_64__)
+ECKI_FUSED_KERNELS(avx2);
+ECKI_FUSED_KERNELS(avx512);
+#endif
+
+typedef struct ecki_fused_kernels {
+    const char *name;
+    void (*pack)(const ecki_fused_rows *from, int64_t padded_rows, float *out);
+    void (*inner)(const ecki_fused_tile *tile, const float *x, float *y);
+    void (*outer)(const ecki_fused_tile *tile, const float *y, float *z);
+    void (*pack_f64)(const ecki_fused_rows *from, int64_t padded_rows, double *out);
+    void (*inner_f64)(const ecki_fused_tile *tile, const double *x, double *y);
+} ecki_fused_kernels;
+
+/** The kernels for a processor; NULL where BLAS is faster than the portable ones. */
+const ecki_fused_kernels *ecki_fused_kernels_of(const ecki_cpu *cpu);
+
+/** True when eck_operator_normal() of a view is the fused product: F32 panels of 16, 32, .. columns, rows contiguous
+ *  (RIGHT) or columns (LEFT), numbers of 32 or 16 bits. */
+bool ecki_fused_takes(const eck_view *view, eck_side side, double scale, const eck_panel panels[2]);
+eck_status ecki_fused_normal(const eck_view *view, double scale, const eck_panel panels[2],
+                             const eck_context *context, eck_error *err);
+
+/** The same for eck_operator_apply(), F64 panels, and for eck_operator_apply_transpose() of a view with contiguous
+ *  columns, which is A X of its transpose. */
+bool ecki_fused_takes_apply(const eck_view *view, bool transposed);
+eck_status ecki_fused_apply(const eck_view *view, double scale, const eck_panel panels[2],
+                            const eck_context *context, eck_error *err);
+
+/** Numbers of 8 bytes that ecki_fused_normal() holds for [rows,cols], rows contiguous. */
+double ecki_fused_memory(double rows, double cols, double width, int32_t threads);
+
+#endif

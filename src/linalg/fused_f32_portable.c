@@ -1,0 +1,9 @@
+// fused_tmpl.c for F32: the twin of the other builds, and the fast one where vectors of 128 bits can fuse (NEON).
+#include "base/compiler.h"
+
+#define ECK_BUILD 128
+#define ECK_REAL 32
+#define ECK_PACK ecki_fused_pack_f32_portable
+#define ECK_INNER ecki_fused_inner_f32_portable
+#define ECK_OUTER ecki_fused_outer_f32_portable
+#include "linalg/fused_tmpl.c"
