@@ -1,5 +1,5 @@
 /**
- * One timed call of eckart: bench_eckart INPUT.npy svd|values|deflated RANK [OUT.npz]. Prints one JSON line.
+ * One timed call of eckart: bench_eckart INPUT.npy svd|values|deflated|krylov RANK [OUT.npz]. Prints one JSON line.
  *
  * The matrix is read into memory first, as the opponents do; seconds are those of the call,
  * certificate included.
@@ -31,7 +31,7 @@ static void write_factors(const char *path, const eck_svd *svd)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4) bench_die("bench_eckart INPUT.npy svd|values|deflated RANK [OUT.npz]");
+    if (argc < 4) bench_die("bench_eckart INPUT.npy svd|values|deflated|krylov RANK [OUT.npz]");
     eck_error err = ECK_ERROR_INIT;
     eck_operator *a = NULL;
     eck_svd *svd = NULL;
@@ -43,6 +43,7 @@ int main(int argc, char **argv)
         options.want = ECK_WANT_VALUES;
         options.rank = 0;
     }
+    if (strcmp(argv[2], "krylov") == 0) options.engine = ECK_ENGINE_KRYLOV;
     if (strcmp(argv[2], "deflated") == 0) options.engine = ECK_ENGINE_DEFLATED;
     const double start = bench_seconds();
     check(eck_operator_dense(&a, eck_view_matrix(data, ECK_DTYPE_F32, rows, cols), &err), &err);

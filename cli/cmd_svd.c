@@ -212,6 +212,29 @@ static eck_svd_options make_options(const svd_settings *from)
     return options;
 }
 
+// The same for the leading terms alone, which read A a number of times that only the spectrum knows.
+static void explain_krylov(session *run, const eck_operator_info *info,
+                           const eck_svd_options *options)
+{
+    const double k = options->rule == ECK_RULE_RANK ? (double)options->rank : 0;
+    session_say(run, "%lld x %lld, %s: a block Krylov space in f32, then factors in f64",
+                (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage));
+    if (k > 0)
+        session_say(run, "about %.0f reads of A for rank %.0f, more for flat spectra",
+                    2.3 * k /
+                            (k <= 64    ? 16
+                             : k <= 512 ? 32
+                                        : 64) +
+                        6,
+                    k);
+    session_say(
+        run,
+        "it grows until random probes confirm an error within %g of the optimum, wrong with "
+        "probability %g; what it cannot do goes to --engine exact",
+        options->excess, options->failure);
+    session_say(run, "BLAS: %s", eck_blas_description());
+}
+
 // What will be computed, how, and what it costs.
 static void explain(session *run, const eck_operator_info *info, const eck_svd_options *options,
                     bool stream)
@@ -222,6 +245,10 @@ static void explain(session *run, const eck_operator_info *info, const eck_svd_o
     const bool ranked = options->rule == ECK_RULE_RANK;
     const double k = values ? 0 : ranked ? (double)options->rank : n;
     const int64_t rank = values ? -1 : (int64_t)k;
+    if (options->engine == ECK_ENGINE_KRYLOV) {
+        explain_krylov(run, info, options);
+        return;
+    }
     const bool gram = info->storage != ECK_DTYPE_F64 && options->engine != ECK_ENGINE_GOLUB_KAHAN;
     session_say(run, "%lld x %lld, %s, about %.3g GFLOP in f64, at most %s of memory",
                 (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage),

@@ -128,8 +128,8 @@ static void print_certificate(session *run, const eck_certificate *known, int64_
     if (known->error_high > known->floor)
         table_line(run->out, "bound", "at most %s and at least %s%s",
                    figure_upper(known->error_high).text, figure_lower(known->error_low).text,
-                   known->failure > 0 ? "" : ", for certain");
-    if (known->failure > 0)
+                   known->proof == ECK_PROOF_BOUND ? "" : ", for certain");
+    if (known->proof == ECK_PROOF_BOUND)
         table_line(run->out, "", "wrong with probability %s at most",
                    figure_error(known->failure).text);
     if (known->optimum_low > 0 && isfinite(known->excess_high))
@@ -137,6 +137,9 @@ static void print_certificate(session *run, const eck_certificate *known, int64_
                    "no rank %lld can do better than %s: this error is at most %s %% above",
                    (long long)rank, figure_lower(known->optimum_low).text,
                    figure_error(100 * fmax(known->excess_high, 0)).text);
+    if (known->failure > 0 && known->proof != ECK_PROOF_BOUND)
+        table_line(run->out, "", "which is wrong with probability %s at most",
+                   figure_error(known->failure).text);
     if (known->orthogonality >= 0 && run->verbose > 0)
         table_line(run->out, "orthogonality", "max |V^T V - I| = %s",
                    figure_error(known->orthogonality).text);
