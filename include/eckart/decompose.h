@@ -22,10 +22,16 @@ extern "C" {
 typedef enum eck_method {
     ECK_METHOD_DENSE = 0,
     ECK_METHOD_SVD =
-        1 /**< linear: two linear stages; conv: k x k then 1 x 1 (channel SVD); lookup: lookup, linear */
+        1, /**< linear: two linear stages; conv: k x k then 1 x 1 (channel SVD); lookup: lookup, linear */
+    ECK_METHOD_SPATIAL = 2, /**< conv: k x 1 then 1 x k; 3-d: k x 1 x 1 then 1 x k x k */
+    ECK_METHOD_TUCKER1 = 3, /**< conv: 1 x 1 then k x k. On the other side it is SVD */
+    ECK_METHOD_TUCKER2 = 4, /**< conv: 1 x 1, k x k, 1 x 1 */
+    ECK_METHOD_CP = 5, /**< conv: 1 x 1, a depthwise k for every dimension, 1 x 1 */
+    ECK_METHOD_TT = 6, /**< conv, 2-d and 3-d: 1 x 1, a k for every dimension, 1 x 1 */
+    ECK_METHOD_DEPTHWISE = 7 /**< conv: depthwise k x k with T outputs a channel, then 1 x 1 */
 } eck_method;
 
-/** "dense", "svd"; static. */
+/** "dense", "svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise"; static. */
 ECK_API const char *eck_method_name(eck_method method);
 
 /** ECK_OK and the method of a name, else ECK_E_RANGE naming the known ones. */
@@ -50,6 +56,7 @@ typedef struct eck_point {
     double damage; /**< what a plan adds up: error^2 */
     int64_t parameters, bytes; /**< of the weights of all stages */
     int64_t macs; /**< per output position; -1 unknown */
+    bool estimated; /**< between ranks that were fitted (CP): fitted before it is written */
 } eck_point;
 
 /** A set of points by rising parameters, the dense one last. Owned by the caller, eck_curve_clear(). */
@@ -78,6 +85,31 @@ ECK_API eck_status eck_curve_svd(eck_curve *out, const eck_stage *dense,
                                  const eck_spectrum_info *spectrum, eck_dtype original,
                                  eck_dtype store, eck_error *err);
 
+/** True if a method makes a chain of this layer: SVD of linear layers, lookups and convolutions; the others of
+ *  convolutions with a kernel of more than one tap and more than one channel a group on both sides; SPATIAL and TT of
+ *  kernels wide in two dimensions or more. */
+ECK_API bool eck_method_applies(eck_method method, const eck_stage *dense);
+
+/** Every method, as a set of bits 1 << method. */
+enum { ECK_METHODS_ALL = 254 };
+
+typedef struct eck_curve_options {
+    uint32_t version; /**< 1 */
+    uint32_t
+        methods; /**< bits 1 << method; those that do not apply are passed over; default: SVD */
+    eck_dtype original; /**< of the dense layer */
+    eck_dtype store; /**< of the factors */
+} eck_curve_options;
+
+#define ECK_CURVE_OPTIONS_INIT \
+    { \
+        1, 2, ECK_DTYPE_F32, ECK_DTYPE_F32 \
+    }
+
+/** The point of least error among those of one method with at most so many parameters; borrowed; NULL if there is none. */
+ECK_API const eck_point *eck_curve_best(const eck_curve *curve, eck_method method,
+                                        int64_t parameters);
+
 /** Largest rank at which two factors have fewer parameters than the layer; 0 if none does or they cannot replace it. */
 ECK_API int64_t eck_break_even_rank(const eck_stage *dense);
 
@@ -88,6 +120,13 @@ ECK_API int64_t eck_break_even_rank(const eck_stage *dense);
  */
 ECK_API eck_status eck_chain_outline(eck_chain *out, const eck_stage *dense, const eck_point *point,
                                      eck_error *err);
+
+/**
+ * Multiply-adds of a chain for one input, stages of every kind.
+ * input, output  spatial sizes of the layer [spatial]; NULL for layers without
+ * Returns INT64_MAX when that overflows
+ */
+ECK_API int64_t eck_chain_macs(const eck_chain *chain, const int64_t *input, const int64_t *output);
 
 typedef struct eck_fit_options {
     uint32_t version; /**< 1 */
@@ -104,14 +143,30 @@ typedef struct eck_weight {
 } eck_weight;
 
 /**
- * Factors of one point, rounded to their storage type, with the certificate of the rounded chain.
+ * The curves of several methods together, by rising parameters, none with as many as the layer, then dense. Errors are
+ * those a fit will have, at most: SVD, SPATIAL, TUCKER1, DEPTHWISE exactly; TUCKER2 of the truncated HOSVD; TT of its
+ * cuts; CP fitted at a few ranks and estimated between them. Groups have equal ranks. Of two ranks and more only pairs
+ * that no other pair with fewer parameters equals are listed, and at most 256 of them.
+ *
+ * out      owned by the caller, eck_curve_clear()
+ * weight   spectrum may be NULL where SVD is not asked for, or then is computed
+ * Cost     of the singular values of one matrix a method and group; for CP a few short fits
+ * Errors   those of the SVD; ECK_E_SHAPE the matrix is not that of the layer
+ */
+ECK_API eck_status eck_curve_compute(eck_curve *out, const eck_weight *weight,
+                                     const eck_curve_options *options, const eck_context *context,
+                                     eck_error *err);
+
+/**
+ * Factors of one point, rounded to their storage type, with the certificate of the rounded chain. The split matters where
+ * there are two stages; CP shares its weights evenly, TUCKER2 and TT keep orthonormal factors.
  *
  * out              owned by the caller, eck_chain_clear()
  * certificate_out  error as stored
  * Cost             of the vectors of the point's rank, one product and one residual; of the
  *                  spectrum too where none is given
  * Errors           ECK_E_RANGE the point does not fit the layer, or a factor leaves the range of
- *                  its type; ECK_E_UNSUPPORTED a grouped or transposed convolution; those of the
+ *                  its type; ECK_E_UNSUPPORTED a method that does not apply to the layer; those of the
  *                  SVD
  */
 ECK_API eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out,

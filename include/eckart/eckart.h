@@ -13,6 +13,7 @@
 #include "eckart/file.h"
 #include "eckart/machine.h"
 #include "eckart/model.h"
+#include "eckart/multilinear.h"
 #include "eckart/operator.h"
 #include "eckart/report.h"
 #include "eckart/sparse.h"

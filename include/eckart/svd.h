@@ -44,7 +44,11 @@ typedef enum eck_rule {
     ECK_RULE_ERROR =
         2, /**< fewest terms with relative Frobenius error <= target, 0 <= target < 1 */
     ECK_RULE_THIN = 5, /**< min(rows,cols) terms */
-    ECK_RULE_NUMERICAL = 6 /**< as many as the numerical rank, at least one */
+    ECK_RULE_NUMERICAL = 6, /**< as many as the numerical rank, at least one */
+    /** As many as stand above noise of one variance, found by empirical variational Bayes (Nakajima et al. 2013). */
+    ECK_RULE_EVBMF = 3,
+    /** Above the optimal hard threshold for unknown noise (Gavish and Donoho 2014). Both may choose none. */
+    ECK_RULE_HARD_THRESHOLD = 4
 } eck_rule;
 
 typedef enum eck_proof {

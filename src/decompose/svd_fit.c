@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "decompose/fit_parts.h"
 #include "eckart/decompose.h"
 #include "tensor/codec.h"
 
@@ -19,6 +20,12 @@ struct fit {
     const eck_fit_options *options;
     const eck_context *context;
 };
+
+/** True where the chain is the SVD of the layer's whole matrix; else its kernel is taken apart. */
+static bool by_matrix(const eck_stage *dense, const eck_point *point)
+{
+    return point->method == ECK_METHOD_SVD && dense->groups == 1;
+}
 
 /** Refuses what is no point of this layer. */
 static eck_status check_point(const struct fit *fit, const eck_point *point, eck_error *err)
@@ -42,6 +49,7 @@ static eck_status check_point(const struct fit *fit, const eck_point *point, eck
                     info->cols == parameters / dense->out,
                 ECK_E_SHAPE, -1, "the matrix [%lld,%lld] is not that of the layer",
                 (long long)info->rows, (long long)info->cols);
+    if (!by_matrix(dense, point)) goto done;
     ECK_REQUIRE(point->ranks[0] >= 1 && point->ranks[0] <= ecki_min(info->rows, info->cols),
                 ECK_E_RANGE, -1, "rank %lld, allowed 1..%lld", (long long)point->ranks[0],
                 (long long)ecki_min(info->rows, info->cols));
@@ -180,7 +188,7 @@ done:
     return status;
 }
 
-/** The error of the chain as stored, beside the optimum that the spectrum brackets. */
+/** The error of the chain as stored, beside the optimum that the spectrum brackets, if there is one. */
 static eck_status certify(eck_certificate *out, const struct fit *fit, const eck_chain *chain,
                           const eck_certificate *computed, eck_error *err)
 {
@@ -192,8 +200,9 @@ static eck_status certify(eck_certificate *out, const struct fit *fit, const eck
     ECK_TRY(eck_certify(&certificate, fit->w, product, fit->options->proof, FAILURE, 0,
                         fit->context, err));
     certificate.stored = fit->options->store;
-    certificate.optimum_low = computed->optimum_low;
-    certificate.optimum_high = computed->optimum_high;
+    // Nothing is known of the best chain of such ranks but that it is no worse.
+    certificate.optimum_low = computed ? computed->optimum_low : 0.0;
+    certificate.optimum_high = computed ? computed->optimum_high : certificate.error_high;
     certificate.excess_high = certificate.optimum_low > 0.0
                                   ? certificate.error_high / certificate.optimum_low - 1.0
                                   : INFINITY;
@@ -232,8 +241,12 @@ eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out, const
 
     ECK_TRY(eck_chain_outline(&chain, weight->dense, point, err));
     ECK_TRY(check_point(&fit, point, err));
-    ECK_TRY(make_chain(&chain, &computed, &fit, weight->spectrum, point->ranks[0], err));
-    ECK_TRY(certify(&certificate, &fit, &chain, &computed, err));
+    if (by_matrix(weight->dense, point))
+        ECK_TRY(make_chain(&chain, &computed, &fit, weight->spectrum, point->ranks[0], err));
+    else
+        ECK_TRY(ecki_kernel_chain(&chain, weight, point, options, context, err));
+    ECK_TRY(certify(&certificate, &fit, &chain, by_matrix(weight->dense, point) ? &computed : NULL,
+                    err));
     *certificate_out = certificate;
     *out = chain;
     chain = (eck_chain){ NULL, 0 };

@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "linalg/deflated.h"
 #include "linalg/krylov_lane.h"
+#include "linalg/noise.h"
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
 
@@ -72,6 +73,12 @@ eck_status eck_rule_rank(int64_t *rank_out, const eck_spectrum_info *spectrum, e
         break;
     case ECK_RULE_NUMERICAL:
         k = ecki_max(spectrum->numerical_rank, 1);
+        break;
+    case ECK_RULE_EVBMF:
+        k = ecki_rank_evbmf(spectrum);
+        break;
+    case ECK_RULE_HARD_THRESHOLD:
+        k = ecki_rank_hard_threshold(spectrum);
         break;
     default:
         ECK_REQUIRE(false, ECK_E_RANGE, -1, "rank rule %d is unknown", (int)rule);

@@ -36,6 +36,7 @@ PUBLIC = {
     "decompose": "decompose",
     "factored": "decompose",
     "als": "decompose",
+    "multilinear": "decompose",
     "adapter": "model",
     "file": "format",
     "model": "model",

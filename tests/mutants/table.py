@@ -268,6 +268,63 @@ MUTANTS = [
         "new": "steepness(shelf, &vertices[kept - 1], &next) <=",
         "tests": ["knapsack"],
     },
+    # ---- tensors and convolutions
+    {
+        "name": "what-a-mode-discards-is-not-relative-to-the-tensor",
+        "file": "src/decompose/tucker.c",
+        "old": "work.tails[n] = t.tail * left;",
+        "new": "work.tails[n] = t.tail;",
+        "tests": ["tucker", "tensors"],
+    },
+    {
+        "name": "a-sweep-forgets-the-others-bases",
+        "file": "src/decompose/hooi.c",
+        "old": "const ecki_multipliers by = multipliers_of(s, n, done);",
+        "new": "const ecki_multipliers by = multipliers_of(s, n, n);",
+        "tests": ["tucker"],
+    },
+    {
+        "name": "a-longer-step-is-kept-when-it-is-worse",
+        "file": "src/decompose/cp_als.c",
+        "old": "*kept = fit->now.error2 < reached;",
+        "new": "*kept = true;",
+        "tests": ["cp", "tensors"],
+    },
+    {
+        "name": "smaller-terms-at-any-price",
+        "file": "src/decompose/cp_shrink.c",
+        "old": "if (error2_at(s, middle) <= bound2)",
+        "new": "if (error2_at(s, middle) > bound2)",
+        "tests": ["cp"],
+    },
+    {
+        "name": "a-corner-counts-its-last-output-twice",
+        "file": "src/decompose/kernel_tucker.c",
+        "old": "if (i < ins && o < outs) before += spare[o * row + i];",
+        "new": "if (i < ins && o > 0) before += spare[(o - 1) * row + i];",
+        "tests": ["kernel", "convolutions"],
+    },
+    {
+        "name": "a-spatial-factor-in-the-wrong-order",
+        "file": "src/decompose/kernel_pairs.c",
+        "old": "to[(o * terms + r) * rest + s] = from[(o * rest + s) * terms + r];",
+        "new": "to[(o * terms + r) * rest + s] = from[(s * out + o) * terms + r];",
+        "tests": ["convolutions"],
+    },
+    {
+        "name": "every-stage-strides",
+        "file": "src/decompose/outline.c",
+        "old": "if (method == ECK_METHOD_SPATIAL) place = i > 0;",
+        "new": "if (method == ECK_METHOD_SPATIAL) place = 0;",
+        "tests": ["convolutions"],
+    },
+    {
+        "name": "variational-bayes-with-the-constant-of-square-matrices",
+        "file": "src/linalg/noise.c",
+        "old": "if (phi(middle) + phi(middle / alpha) > 0.0)",
+        "new": "if (2.0 * phi(middle) > 0.0)",
+        "tests": ["noise"],
+    },
     # ---- format
     {
         "name": "half-a-document-for-want-of-memory",

@@ -42,6 +42,8 @@ class eck_rule(IntEnum):
     ECK_RULE_ERROR = 2
     ECK_RULE_THIN = 5
     ECK_RULE_NUMERICAL = 6
+    ECK_RULE_EVBMF = 3
+    ECK_RULE_HARD_THRESHOLD = 4
 
 
 class eck_proof(IntEnum):

@@ -90,7 +90,8 @@ static void test_refusals(void **state)
     refuse(&dense, point_of(ECK_METHOD_SVD, 0, 3), ECK_E_RANGE);
     refuse(&dense, point_of(ECK_METHOD_SVD, 2, 3), ECK_E_RANGE);
     refuse(&dense, point_of(ECK_METHOD_SVD, 1, 0), ECK_E_RANGE);
-    refuse(&grouped, point_of(ECK_METHOD_SVD, 1, 2), ECK_E_UNSUPPORTED);
+    refuse(&grouped, point_of(ECK_METHOD_SVD, 1, 3), ECK_E_RANGE); // three channels in two groups
+    refuse(&dense, point_of(ECK_METHOD_TUCKER1, 1, 2), ECK_E_UNSUPPORTED);
     other.kind = ECK_STAGE_SCALE;
     refuse(&other, point_of(ECK_METHOD_SVD, 1, 2), ECK_E_UNSUPPORTED);
     other.kind = ECK_STAGE_CONV_TRANSPOSE;
