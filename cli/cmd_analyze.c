@@ -11,10 +11,13 @@ typedef struct analyze_settings {
     bool spectrum;
 } analyze_settings;
 
-static const opt_entry analyze_options[] = { { OPT_FLAG, '\0', "spectrum", NULL,
-                                               offsetof(analyze_settings, spectrum), 0, 0,
-                                               "add every singular value to the JSON document" },
-                                             { 0 } };
+static const opt_entry analyze_options[] = {
+    { OPT_FLAG, '\0', "spectrum", NULL, offsetof(analyze_settings, spectrum), 0, 0,
+      "add every singular value to the JSON document" },
+    { OPT_CHOICE, '\0', "method", METHOD_WORDS, offsetof(analyze_settings, common.method), 0, 0,
+      "compare decompositions of convolutions at half the parameters; auto: all" },
+    { 0 }
+};
 
 static const opt_group groups[] = {
     { "What", analyze_options },
@@ -90,6 +93,47 @@ static void print_analysis(session *run, const eck_model *model, const eck_analy
                figure_seconds(session_seconds(run)).text, (long long)cached, (long long)count);
 }
 
+// Ranks as "12,34".
+static figure ranks_of(const eck_point *point)
+{
+    figure out = { "-" };
+    int length = 0;
+    for (int32_t i = 0; i < point->rank_count && length < (int)sizeof out.text; i++)
+        length += snprintf(out.text + length, sizeof out.text - (size_t)length, "%s%lld",
+                           i > 0 ? "," : "", (long long)point->ranks[i]);
+    return out;
+}
+
+static void add_methods(table *rows, session *run, const eck_layer *layer, const eck_curve *curve)
+{
+    const int64_t half = eck_stage_parameters(&layer->dense) / 2;
+    for (int m = ECK_METHOD_SVD; m <= ECK_METHOD_DEPTHWISE; m++) {
+        const eck_point *const best = eck_curve_best(curve, (eck_method)m, half);
+        if (!best) continue;
+        const figure ranks = ranks_of(best), error = figure_error(best->error);
+        const figure count = layer_count(run, best->parameters);
+        table_add(rows, (const char *const[]){ layer->name, eck_method_name(best->method),
+                                               ranks.text, count.text, error.text,
+                                               best->estimated ? "estimated" : "" });
+    }
+}
+
+// Every method of every convolution at half its parameters.
+static void print_methods(session *run, const eck_model *model, const eck_analysis *analysis)
+{
+    static const char *const titles[] = { "layer", "method", "rank", "parameters", "error", "" };
+    table rows;
+    table_init(&rows, "llrrrl", titles);
+    for (int64_t i = 0; i < eck_analysis_count(analysis); i++) {
+        const eck_layer_analysis *const known = eck_analysis_layer(analysis, i);
+        const eck_layer *const layer = eck_model_layer(model, known->layer);
+        if (layer->dense.spatial > 0) add_methods(&rows, run, layer, &known->curve);
+    }
+    fputc('\n', run->out);
+    table_print(&rows, run->out, layer_width(run));
+    table_clear(&rows);
+}
+
 static eck_status cmd_analyze(session *run, char **arguments)
 {
     eck_status status = ECK_OK;
@@ -113,6 +157,7 @@ static eck_status cmd_analyze(session *run, char **arguments)
         session_take(run, text);
     } else {
         print_analysis(run, model, analysis);
+        if (store.methods != 0) print_methods(run, model, analysis);
     }
 done:
     eck_analysis_free(analysis);
@@ -134,6 +179,7 @@ const command command_analyze = {
     .groups = groups,
     .examples = "eckart analyze MODEL\n"
                 "eckart analyze MODEL --include '*.mlp.*' --json\n"
+                "eckart analyze MODEL --method auto\n"
                 "eckart analyze MODEL --json --spectrum",
     .operand_count = 1,
 };

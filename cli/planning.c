@@ -142,7 +142,7 @@ void planning_warn_larger(session *run, const eck_plan *plan, const eck_model *m
     for (int64_t i = 0; i < plan->count; i++) {
         const eck_choice *const choice = &plan->choices[i];
         const eck_layer *const layer = layer_of(model, choice, &at);
-        if (!layer || choice->point.rank_count != 1) continue;
+        if (!layer || choice->point.method != ECK_METHOD_SVD) continue;
         const int64_t limit = eck_break_even_rank(&layer->dense);
         if (choice->point.ranks[0] > limit)
             session_warn(

@@ -37,7 +37,8 @@ const opt_entry selection_options[] = {
 };
 
 const opt_entry factor_options[] = {
-    { OPT_CHOICE, '\0', "method", "auto|svd", PLACE(method), 0, 0, "decomposition; default auto" },
+    { OPT_CHOICE, '\0', "method", METHOD_WORDS, PLACE(method), 0, 0,
+      "decomposition of convolutions; default svd; auto: the best of all" },
     { OPT_CHOICE, '\0', "dtype", "same|f32|bf16|f16", PLACE(dtype), 0, 0,
       "storage type of the factors; default same, each layer's own" },
     { OPT_CHOICE, '\0', "split", "balanced|left|right", PLACE(split), 0, 0,
@@ -134,6 +135,13 @@ eck_dtype settings_dtype(const settings *from)
     return types[from->dtype];
 }
 
+uint32_t settings_methods(const settings *from)
+{
+    // The words in the order of METHOD_WORDS: svd, auto, then the other methods by number.
+    if (from->method <= 1) return from->method == 0 ? 0 : (uint32_t)ECK_METHODS_ALL;
+    return 1u << from->method;
+}
+
 void settings_store(eck_store_options *out, char **cache_out, session *run, const settings *from)
 {
     eck_store_options options = ECK_STORE_OPTIONS_INIT;
@@ -142,6 +150,7 @@ void settings_store(eck_store_options *out, char **cache_out, session *run, cons
     options.store = settings_dtype(from);
     options.split = (eck_split)from->split;
     options.rank_multiple = from->rank_multiple;
+    options.methods = settings_methods(from);
     options.cache = from->cache;
     if (!from->cache && !from->no_cache) {
         // Nobody's home is no reason not to work.

@@ -30,6 +30,9 @@ typedef struct settings {
 void settings_init(settings *out);
 void settings_clear(settings *out);
 
+/** --method: the word number m from 2 on is eck_method m. */
+#define METHOD_WORDS "svd|auto|spatial|tucker1|tucker2|cp|tt|depthwise"
+
 extern const opt_entry run_options[]; /**< --threads --memory --json --quiet --verbose --help */
 extern const opt_entry selection_options[]; /**< --include --exclude --min-size --key */
 extern const opt_entry factor_options[]; /**< --method --dtype --split --rank-multiple */
@@ -47,6 +50,9 @@ eck_status settings_open_model(eck_model **out, session *run, const settings *fr
 
 /** Factor and cache options; cache_out: text to free with eck_text_free() after use, or NULL. */
 void settings_store(eck_store_options *out, char **cache_out, session *run, const settings *from);
+
+/** Bits of the methods --method names; 0 for svd, the default. */
+uint32_t settings_methods(const settings *from);
 
 bool settings_has_budget(const settings *from);
 eck_budget settings_budget(const settings *from);

@@ -131,11 +131,13 @@ typedef struct eck_store_options {
     eck_dtype store; /**< type of the factors; NONE (default): each layer's own */
     eck_split split;
     int64_t rank_multiple; /**< ranks are multiples of it; default 1 */
+    /** Bits 1 << eck_method that may be chosen; a layer none of them applies to takes SVD; default 0: SVD alone. */
+    uint32_t methods;
 } eck_store_options;
 
 #define ECK_STORE_OPTIONS_INIT \
     { \
-        1, NULL, ECK_DTYPE_NONE, ECK_SPLIT_BALANCED, 1 \
+        1, NULL, ECK_DTYPE_NONE, ECK_SPLIT_BALANCED, 1, 0 \
     }
 
 /** The user's cache directory: $ECKART_CACHE, $XDG_CACHE_HOME/eckart, ~/.cache/eckart; made if missing. Owned,
@@ -180,7 +182,8 @@ typedef struct eck_budget {
     double keep; /**< parameters left / before, of the selected layers; -1 none */
     int64_t bytes; /**< tensor bytes of the whole output; -1 none */
     double bytes_part; /**< the same as a part of the bytes before; -1 none */
-    int64_t rank; /**< the same rank for every layer (dense where that does not pay); -1 none */
+    /** The same rank for every layer (dense where that does not pay); of methods with several, none above it; -1 none. */
+    int64_t rank;
     double energy; /**< at least, each layer; -1 none */
     double error; /**< at most, each layer, as stored; -1 none */
     bool allow_dense; /**< a plan that factors nothing is no error */

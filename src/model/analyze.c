@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "decompose/curve.h"
 #include "eckart/model.h"
 #include "model/analysis.h"
 #include "model/fit.h"
@@ -29,16 +30,49 @@ eck_dtype ecki_store_dtype(const eck_model *model, const eck_layer *layer,
     return options->store == ECK_DTYPE_NONE ? model->tensors[layer->weight].dtype : options->store;
 }
 
-/** Keeps points whose rank is a multiple, and dense. */
+/** Keeps points whose ranks are multiples, and dense. */
 static void keep_multiples(eck_curve *curve, int64_t multiple)
 {
     int64_t kept = 0;
     for (int64_t i = 0; i < curve->count; i++) {
         const eck_point *p = &curve->points[i];
-        if (p->method == ECK_METHOD_DENSE || p->ranks[0] % multiple == 0)
-            curve->points[kept++] = *p;
+        bool keep = true;
+        for (int32_t j = 0; j < p->rank_count; j++)
+            keep = keep && p->ranks[j] % multiple == 0;
+        if (keep) curve->points[kept++] = *p;
     }
     curve->count = kept;
+}
+
+/** Methods that are wanted of a layer: those given that apply, or else SVD. */
+static uint32_t methods_of(const eck_layer *layer, const eck_store_options *options)
+{
+    uint32_t methods = 0;
+    for (int m = ECK_METHOD_SVD; m <= ECK_METHOD_DEPTHWISE; m++)
+        if (options->methods >> m & 1u && eck_method_applies((eck_method)m, &layer->dense))
+            methods |= 1u << m;
+    return methods ? methods : 1u << ECK_METHOD_SVD;
+}
+
+/** Points of other methods beside those of SVD, or instead of them. */
+static eck_status add_methods(eck_curve *curve, const ecki_work *work, uint32_t methods,
+                              eck_dtype store, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_curve more = { NULL, 0 };
+
+    if ((methods & ~(1u << ECK_METHOD_SVD)) == 0) return ECK_OK;
+    ECK_TRY(ecki_points_compute(&more, work, methods, store, err));
+    if (methods >> ECK_METHOD_SVD & 1u) {
+        ECK_TRY(ecki_curve_join(curve, &more, err));
+    } else {
+        eck_curve_clear(curve);
+        *curve = more;
+        more = (eck_curve){ NULL, 0 };
+    }
+done:
+    eck_curve_clear(&more);
+    return status;
 }
 
 static eck_status analyze_layer(void *self, int64_t index, eck_error *err)
@@ -55,9 +89,10 @@ static eck_status analyze_layer(void *self, int64_t index, eck_error *err)
     ECK_TRY(ecki_values_compute(&a->values, &a->view.cached, &work, err));
     a->view.spectrum = a->values.info;
     a->view.break_even_rank = eck_break_even_rank(&layer->dense);
+    const eck_dtype store = ecki_store_dtype(job->model, layer, job->options);
     ECK_TRY(eck_curve_svd(&a->view.curve, &layer->dense, &a->view.spectrum,
-                          job->model->tensors[layer->weight].dtype,
-                          ecki_store_dtype(job->model, layer, job->options), err));
+                          job->model->tensors[layer->weight].dtype, store, err));
+    ECK_TRY(add_methods(&a->view.curve, &work, methods_of(layer, job->options), store, err));
     if (job->options->rank_multiple > 1)
         keep_multiples(&a->view.curve, job->options->rank_multiple);
     a->view.seconds = ecki_clock() - start;
@@ -108,15 +143,16 @@ done:
 
 /** The hungriest layer decides how many are worked on at once; one must fit. */
 static eck_status analysis_workers(int32_t *out, const eck_analysis *analysis,
-                                   const eck_model *model, const eck_context *context,
-                                   eck_error *err)
+                                   const eck_model *model, uint32_t methods,
+                                   const eck_context *context, eck_error *err)
 {
     const int64_t base = ecki_base_memory(model);
     int64_t need = 0;
 
     for (int64_t i = 0; i < analysis->count; i++) {
         const eck_layer *layer = &model->layers[analysis->layers[i].view.layer].view;
-        need = ecki_max(need, ecki_work_memory(layer, model->tensors[layer->weight].dtype, -1));
+        need = ecki_max(
+            need, ecki_work_memory(layer, model->tensors[layer->weight].dtype, methods, NULL));
     }
     if (context && context->memory > 0 && base + need > context->memory)
         return ecki_error(err, ECK_E_BUDGET, -1,
@@ -156,9 +192,11 @@ eck_status eck_model_analyze(eck_analysis **out, const eck_model *model,
 
     ECK_REQUIRE(job.options->rank_multiple >= 1, ECK_E_RANGE, -1,
                 "rank multiple %lld: at least 1 is needed", (long long)job.options->rank_multiple);
+    ECK_REQUIRE((job.options->methods & ~(uint32_t)ECK_METHODS_ALL) == 0, ECK_E_RANGE, -1,
+                "methods %#x: bits of no method", job.options->methods);
     ECK_TRY(ecki_cache_open(&cache, job.options->cache, err));
     ECK_TRY(analysis_create(&job.analysis, model, err));
-    ECK_TRY(analysis_workers(&workers, job.analysis, model, context, err));
+    ECK_TRY(analysis_workers(&workers, job.analysis, model, job.options->methods, context, err));
     ECK_TRY(ecki_content_compute(&content, model, cache, context, err));
     memcpy(job.analysis->source, content->source, sizeof job.analysis->source);
     ECK_TRY(order_create(&job.order, job.analysis, model, err));

@@ -38,7 +38,7 @@ typedef struct compressing {
 
 static eck_dtype store_of(const compressing *job, const eck_layer *layer)
 {
-    const eck_store_options options = { 1, NULL, job->plan->store, job->plan->split, 1 };
+    const eck_store_options options = { 1, NULL, job->plan->store, job->plan->split, 1, 0 };
     return ecki_store_dtype(job->model, layer, &options);
 }
 
@@ -56,12 +56,15 @@ static eck_status choice_check(const compressing *job, const eck_choice *choice,
     const int64_t limit = ecki_min(l->view.dense.out, parameters / ecki_max(1, l->view.dense.out));
     ECK_REQUIRE(!l->impossible, ECK_E_RANGE, -1, "the plan factors layer '%s', which cannot be: %s",
                 choice->layer, l->reason);
-    ECK_REQUIRE(choice->point.rank_count == 1, ECK_E_RANGE, -1,
-                "the plan gives layer '%s' %d ranks: svd has one", choice->layer,
+    ECK_REQUIRE(eck_method_applies(choice->point.method, &l->view.dense), ECK_E_RANGE, -1,
+                "the plan gives layer '%s' method '%s', which does not apply to it", choice->layer,
+                eck_method_name(choice->point.method));
+    ECK_REQUIRE(choice->point.method != ECK_METHOD_SVD || choice->point.rank_count == 1,
+                ECK_E_RANGE, -1, "the plan gives layer '%s' %d ranks: svd has one", choice->layer,
                 choice->point.rank_count);
-    ECK_REQUIRE(choice->point.ranks[0] <= limit, ECK_E_RANGE, -1,
-                "the plan gives layer '%s' rank %lld: 1 to %lld are possible", choice->layer,
-                (long long)choice->point.ranks[0], (long long)limit);
+    ECK_REQUIRE(choice->point.method != ECK_METHOD_SVD || choice->point.ranks[0] <= limit,
+                ECK_E_RANGE, -1, "the plan gives layer '%s' rank %lld: 1 to %lld are possible",
+                choice->layer, (long long)choice->point.ranks[0], (long long)limit);
 done:
     return status;
 }
@@ -273,7 +276,7 @@ static int64_t hungriest(const eck_model *model, const eck_plan *plan)
         const eck_layer *layer = &model->layers[index].view;
         const eck_dtype dtype =
             layer->weight >= 0 ? model->tensors[layer->weight].dtype : ECK_DTYPE_F32;
-        need = ecki_max(need, ecki_work_memory(layer, dtype, choice->point.ranks[0]));
+        need = ecki_max(need, ecki_work_memory(layer, dtype, 0, &choice->point));
     }
     return need;
 }

@@ -1,9 +1,10 @@
 /**
- * Spectra and factors through the cache. Three kinds of blob, all keyed by the weight's bytes and shape:
+ * Spectra and factors through the cache. Four kinds of blob, all keyed by the weight's bytes and shape:
  *
  *   values     every singular value and what follows from them: what plans are made of
  *   spectrum   the reduction from which vectors of any rank follow
- *   factors    a fitted chain and its certificate, keyed by rank, storage type and split too
+ *   points     the curves of methods for convolutions, keyed by methods and storage type too
+ *   factors    a fitted chain and its certificate, keyed by ranks, storage type and split too
  *
  * Each layer is worked on by one thread, so results do not depend on how many run.
  */
@@ -217,6 +218,117 @@ done:
     return status;
 }
 
+/* ---- points ----------------------------------------------------------------------------------------------------- */
+
+enum { POINT = 6 + ECK_RANKS_MAX }; // numbers of one point
+
+static void point_write(double *to, const eck_point *p)
+{
+    const double head[] = { (double)p->method,     (double)p->rank_count, p->error,
+                            (double)p->parameters, (double)p->macs,       (double)p->estimated };
+    memcpy(to, head, sizeof head);
+    for (int32_t i = 0; i < ECK_RANKS_MAX; i++)
+        to[6 + i] = (double)p->ranks[i];
+}
+
+/** Integers below 2^53 are exact as doubles. */
+static eck_point point_read(const double *from, eck_dtype store)
+{
+    eck_point p = { .method = (eck_method)from[0],
+                    .rank_count = (int32_t)from[1],
+                    .error = from[2],
+                    .damage = from[2] * from[2],
+                    .parameters = (int64_t)from[3],
+                    .macs = (int64_t)from[4],
+                    .estimated = from[5] != 0.0 };
+    for (int32_t i = 0; i < ECK_RANKS_MAX; i++)
+        p.ranks[i] = (int64_t)from[6 + i];
+    p.bytes = p.parameters * (eck_dtype_bits(store) / 8);
+    return p;
+}
+
+/** A curve as numbers, but for its dense point. */
+static eck_status points_save(const ecki_work *work, const char *key, const eck_curve *curve,
+                              eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *numbers = NULL;
+    const int64_t count = curve->count - 1;
+
+    if (!work->cache) return ECK_OK;
+    ECK_ALLOC_RAW(numbers, count * POINT);
+    for (int64_t i = 0; i < count; i++)
+        point_write(numbers + i * POINT, &curve->points[i]);
+    status = ecki_cache_put(work->cache, "points", key, numbers,
+                            count * POINT * (int64_t)sizeof *numbers, err);
+done:
+    ecki_free(numbers);
+    return status;
+}
+
+/** Points of a blob behind each other, with the dense point of *out at the end. */
+static eck_status points_recall(eck_curve *out, const char *bytes, int64_t size, eck_dtype store,
+                                eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_point *points = NULL;
+    const int64_t count = size / (POINT * (int64_t)sizeof(double));
+    double numbers[POINT];
+
+    ECK_ALLOC_RAW(points, count + 1);
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(numbers, bytes + i * (int64_t)sizeof numbers, sizeof numbers);
+        points[i] = point_read(numbers, store);
+    }
+    points[count] = out->points[0];
+    ecki_free(out->points);
+    out->points = points;
+    out->count = count + 1;
+done:
+    return status;
+}
+
+eck_status ecki_points_compute(eck_curve *out, const ecki_work *work, uint32_t methods,
+                               eck_dtype store, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_layer *layer = &work->model->layers[work->layer].view;
+    const eck_weight weight = { NULL, NULL, &layer->dense };
+    eck_curve_options options = { 1, 0, work->model->tensors[layer->weight].dtype, store };
+    eck_curve curve = { NULL, 0 };
+    eck_operator *w = NULL;
+    char what[100], key[ECKI_HASH_HEX], *bytes = NULL;
+    int64_t count = 0;
+
+    ECK_TRY(eck_curve_compute(&curve, &weight, &options, &work->context, err)); // dense alone
+    for (int m = ECK_METHOD_SPATIAL; m <= ECK_METHOD_DEPTHWISE; m++)
+        if (methods >> m & 1u && eck_method_applies((eck_method)m, &layer->dense))
+            options.methods |= 1u << m;
+    if (options.methods == 0) goto moved;
+    snprintf(what, sizeof what, "points %u %s", options.methods, eck_dtype_name(store));
+    ECK_TRY(key_of(key, work, what, err));
+    ECK_TRY(ecki_cache_get(&bytes, &count, work->cache, "points", key, err));
+    if (bytes && count % (POINT * (int64_t)sizeof(double)) == 0) {
+        ECK_TRY(points_recall(&curve, bytes, count, store, err));
+        goto moved;
+    }
+    eck_curve_clear(&curve);
+    ECK_TRY(eck_model_layer_operator(&w, work->model, work->layer, err));
+    const eck_weight whole = { w, NULL, &layer->dense };
+    ECK_TRY(eck_curve_compute(&curve, &whole, &options, &work->context, err));
+    ECK_TRY(points_save(work, key, &curve, err));
+moved:
+    *out = curve;
+    curve = (eck_curve){ NULL, 0 };
+done:
+    if (status != ECK_OK)
+        ecki_error_where(err, status, NULL, work->model->layers[work->layer].name);
+    eck_curve_clear(&curve);
+    eck_operator_free(w);
+    ecki_free(bytes);
+    return status;
+}
+
 /* ---- factors ---------------------------------------------------------------------------------------------------- */
 
 /** A chain as bytes: the certificate, then the weights of its stages one after the other. */
@@ -318,7 +430,8 @@ static eck_status factors_fit(eck_chain *out, eck_certificate *certificate_out,
     eck_spectrum *spectrum = NULL;
 
     ECK_TRY(eck_model_layer_operator(&w, work->model, work->layer, err));
-    ECK_TRY(spectrum_obtain(&spectrum, work, w, err));
+    if (point->method == ECK_METHOD_SVD && work->model->layers[work->layer].view.dense.groups == 1)
+        ECK_TRY(spectrum_obtain(&spectrum, work, w, err));
     const eck_weight weight = { w, spectrum, &work->model->layers[work->layer].view.dense };
     ECK_TRY(eck_chain_fit(out, certificate_out, &weight, point, options, &work->context, err));
 done:
@@ -337,9 +450,12 @@ eck_status ecki_factors_compute(eck_chain *out, eck_certificate *certificate_out
     char *bytes = NULL;
     int64_t count = 0;
 
-    snprintf(what, sizeof what, "factors %s %lld %s %d %d", eck_method_name(point->method),
-             (long long)point->ranks[0], eck_dtype_name(options->store), (int)options->split,
-             (int)options->proof);
+    int length = snprintf(what, sizeof what, "factors %s", eck_method_name(point->method));
+    for (int32_t i = 0; i < ecki_max(point->rank_count, 1); i++)
+        length += snprintf(what + length, sizeof what - (size_t)length, " %lld",
+                           (long long)point->ranks[i]);
+    snprintf(what + length, sizeof what - (size_t)length, " %s %d %d",
+             eck_dtype_name(options->store), (int)options->split, (int)options->proof);
     ECK_TRY(key_of(key, work, what, err));
     ECK_TRY(ecki_cache_get(&bytes, &count, work->cache, "factors", key, err));
     if (bytes)
@@ -363,7 +479,32 @@ done:
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
-int64_t ecki_work_memory(const eck_layer *layer, eck_dtype dtype, int64_t rank)
+/**
+ * Of methods that take a kernel apart: the kernel in F64, its copy in another order, two cores in the bases of the channels
+ * and the chain; Gram, vectors and product of the largest short side of its matrices, three times its square; for CP three
+ * times the columns of the longer half, and twice factors and Grams.
+ */
+static int64_t kernel_memory(const eck_stage *dense, uint32_t methods, const eck_point *point)
+{
+    const int64_t groups = ecki_max(1, dense->groups), parameters = eck_stage_parameters(dense);
+    const int64_t out = dense->out / groups, in = dense->in / groups;
+    const int64_t taps = parameters / ecki_max(1, dense->out * in);
+    int64_t first = 1, rank = ecki_max(in, out);
+
+    for (int32_t d = 0; d < dense->spatial; d++)
+        if (first == 1) first = dense->kernel[d];
+    const int64_t side = ecki_max(ecki_max(ecki_min(out, in * taps), ecki_min(in, out * taps)),
+                                  ecki_min(in * first, out * (taps / first)));
+    double bytes = 8.0 * (6.0 * (double)parameters + 6.0 * (double)side * (double)side);
+    if (point && point->method == ECK_METHOD_CP) rank = point->ranks[0] / groups;
+    if (methods >> ECK_METHOD_CP & 1u || (point && point->method == ECK_METHOD_CP))
+        bytes += 8.0 * (double)rank *
+                 (4.0 * (double)ecki_max(out, in * taps) + 6.0 * (double)(out + in + taps) +
+                  12.0 * (double)rank);
+    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
+}
+
+static int64_t matrix_memory(const eck_layer *layer, eck_dtype dtype, int64_t rank)
 {
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     eck_svd_options options = ECK_SVD_OPTIONS_INIT;
@@ -381,6 +522,18 @@ int64_t ecki_work_memory(const eck_layer *layer, eck_dtype dtype, int64_t rank)
         bytes +=
             rank * (info.rows + info.cols) * (2 * (int64_t)sizeof(float) + (int64_t)sizeof(double));
     return bytes;
+}
+
+int64_t ecki_work_memory(const eck_layer *layer, eck_dtype dtype, uint32_t methods,
+                         const eck_point *point)
+{
+    const bool others = point ? point->method != ECK_METHOD_SVD
+                              : (methods & ~(1u << ECK_METHOD_SVD)) && layer->dense.spatial > 0;
+    int64_t bytes = 0;
+
+    if (!point || point->method == ECK_METHOD_SVD)
+        bytes = matrix_memory(layer, dtype, point ? point->ranks[0] : -1);
+    return others ? ecki_max(bytes, kernel_memory(&layer->dense, methods, point)) : bytes;
 }
 
 int64_t ecki_base_memory(const eck_model *model)

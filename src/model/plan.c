@@ -97,14 +97,23 @@ static eck_status floor_check(const planning *p, eck_error *err)
     return ECK_OK;
 }
 
-/** The rank rule's point: the largest rank of the curve that is at most K; dense where K does not pay. */
+static bool within(const eck_point *point, int64_t rank)
+{
+    for (int32_t i = 0; i < point->rank_count; i++)
+        if (point->ranks[i] > rank) return false;
+    return point->method != ECK_METHOD_DENSE;
+}
+
+/** The rank rule's point: the least error with no rank above K, which for SVD is the largest rank; dense where there is
+ *  none, and where K does not pay for SVD. */
 static int64_t point_of_rank(const eck_curve *curve, int64_t rank, int64_t break_even)
 {
     int64_t best = curve->count - 1;
-    if (rank > break_even) return best;
-    for (int64_t i = 0; i < curve->count; i++)
-        if (curve->points[i].method != ECK_METHOD_DENSE && curve->points[i].ranks[0] <= rank)
-            best = i;
+    for (int64_t i = 0; i < curve->count; i++) {
+        const eck_point *p = &curve->points[i];
+        if (!within(p, rank) || (p->method == ECK_METHOD_SVD && rank > break_even)) continue;
+        if (best == curve->count - 1 || p->error <= curve->points[best].error) best = i;
+    }
     return best;
 }
 

@@ -54,7 +54,9 @@ static eck_status choice_read(eck_choice *choice, const json_t *layer, const cha
 
     if (!name) return bad(err, file, "", "a layer has no name");
     if (!method || eck_method_parse(&choice->point.method, method, NULL) != ECK_OK)
-        return bad(err, file, name, "unknown method (allowed: dense, svd)");
+        return bad(
+            err, file, name,
+            "unknown method (allowed: dense, svd, spatial, tucker1, tucker2, cp, tt, depthwise)");
     if (ranks_read(&choice->point, json_object_get(layer, "ranks")) != ECK_OK)
         return bad(err, file, name, "ranks: positive integers are needed, none for dense");
     choice->point.error = real_or(layer, "error", 0);

@@ -20,6 +20,35 @@ static ecki_json ranks_at_energy(const eck_spectrum_info *spectrum)
     return object;
 }
 
+// The best point of every method with at most half the layer's parameters.
+static ecki_json methods_array(const eck_curve *curve, int64_t parameters)
+{
+    ecki_json array = ecki_json_array();
+    for (int m = ECK_METHOD_SVD; m <= ECK_METHOD_DEPTHWISE; m++) {
+        const eck_point *const best = eck_curve_best(curve, (eck_method)m, parameters / 2);
+        if (!best) continue;
+        ecki_json ranks = ecki_json_array();
+        for (int32_t i = 0; i < best->rank_count; i++)
+            ecki_json_integer(&ranks, NULL, best->ranks[i]);
+        ecki_json object = ecki_json_object();
+        ecki_json_text(&object, "method", eck_method_name(best->method));
+        ecki_json_put(&object, "ranks", ranks);
+        ecki_json_integer(&object, "parameters", best->parameters);
+        ecki_json_real(&object, "error", best->error);
+        ecki_json_bool(&object, "estimated", best->estimated);
+        ecki_json_put(&array, NULL, object);
+    }
+    return array;
+}
+
+// Whether methods were compared: any point of another than SVD.
+static bool compared(const eck_curve *curve)
+{
+    for (int64_t i = 0; i < curve->count; i++)
+        if (curve->points[i].method > ECK_METHOD_SVD) return true;
+    return false;
+}
+
 static ecki_json layer_object(const eck_model *model, const eck_layer_analysis *known,
                               bool spectrum)
 {
@@ -34,6 +63,9 @@ static ecki_json layer_object(const eck_model *model, const eck_layer_analysis *
     ecki_json_real(&object, "effective_rank", known->spectrum.effective_rank);
     ecki_json_integer(&object, "break_even_rank", known->break_even_rank);
     ecki_json_put(&object, "rank_at_energy", ranks_at_energy(&known->spectrum));
+    if (compared(&known->curve))
+        ecki_json_put(&object, "methods_at_half",
+                      methods_array(&known->curve, eck_stage_parameters(&layer->dense)));
     ecki_json_bool(&object, "cached", known->cached);
     ecki_json_real(&object, "seconds", known->seconds);
     if (spectrum)

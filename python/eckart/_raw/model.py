@@ -82,12 +82,14 @@ class eck_store_options(Structure):
     store: int
     split: int
     rank_multiple: int
+    methods: int
     _fields_ = [
         ("version", c_uint32),
         ("cache", c_char_p),
         ("store", c_int),
         ("split", c_int),
         ("rank_multiple", c_int64),
+        ("methods", c_uint32),
     ]
 
 
@@ -283,7 +285,7 @@ def ECK_BUDGET_INIT() -> eck_budget:
 
 
 def ECK_WRITE_OPTIONS_INIT() -> eck_write_options:
-    return eck_write_options(1, False, False, (1, None, 0, 0, 1), 5000000000)
+    return eck_write_options(1, False, False, (1, None, 0, 0, 1, 0), 5000000000)
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
