@@ -13,5 +13,6 @@ extern const command command_verify;
 extern const command command_restore;
 extern const command command_lora;
 extern const command command_doctor;
+extern const command command_tensor;
 
 #endif

@@ -9,7 +9,7 @@
 
 static const command *const commands[] = {
     &command_svd,    &command_inspect, &command_analyze, &command_plan,   &command_compress,
-    &command_verify, &command_restore, &command_lora,    &command_doctor,
+    &command_verify, &command_restore, &command_lora,    &command_doctor, &command_tensor,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -13,6 +13,7 @@
 #include "eckart/export.h"
 #include "eckart/machine.h"
 #include "eckart/model.h"
+#include "eckart/multilinear.h"
 #include "eckart/status.h"
 #include "eckart/svd.h"
 
@@ -109,6 +110,17 @@ ECK_API eck_status eck_report_adapter_outcome(char **out, const char *path,
 ECK_API eck_status eck_report_adapter_comparison(char **out,
                                                  const eck_adapter_comparison *comparison,
                                                  eck_error *err);
+
+/** {"method":"tucker","shape","ranks","tails","sweeps","converged","parameters","dtype","error","error_low","error_high",
+ *   "floor","seconds"} */
+ECK_API eck_status eck_report_tucker(char **out, const eck_tucker *tucker, eck_error *err);
+
+/** {"method":"cp","shape","ranks":[terms],"weights","degeneracy","degeneracy_before","iterations","converged","start",
+ *   "parameters","dtype","error","error_low","error_high","floor","seconds"} */
+ECK_API eck_status eck_report_cp(char **out, const eck_cp *cp, eck_error *err);
+
+/** {"method":"tt","shape","ranks","tails","parameters","dtype","error","error_low","error_high","floor","seconds"} */
+ECK_API eck_status eck_report_tt(char **out, const eck_tt *tt, eck_error *err);
 
 #ifdef __cplusplus
 }

@@ -40,6 +40,8 @@ DOCUMENTS = {
     ],
     "adapter-comparison": [["lora", "compare", "adapter", "adapter"]],
     "verify": [["verify", "model", "out"]],
+    "tensor": [["tensor", "tucker", "A.npy", "--rank", "2"], ["tensor", "cp", "A.npy", "--rank", "2"],
+               ["tensor", "tt", "A.npy", "--error", "0.5"]],
     "error": [["inspect", "cut.safetensors"], ["svd"]],
 }
 

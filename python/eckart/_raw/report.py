@@ -10,6 +10,7 @@ from .adapter import eck_adapter, eck_adapter_comparison, eck_adapter_outcome
 from .als import eck_als
 from .machine import eck_machine
 from .model import eck_analysis, eck_frontier_row, eck_model, eck_outcome, eck_plan, eck_verdict
+from .multilinear import eck_cp, eck_tt, eck_tucker
 from .operator import eck_operator_info
 from .status import eck_error
 from .svd import eck_eigen, eck_svd
@@ -75,4 +76,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         POINTER(eck_error)]),
     "eck_report_adapter_comparison": (c_int, [POINTER(c_char_p), POINTER(eck_adapter_comparison),
         POINTER(eck_error)]),
+    "eck_report_tucker": (c_int, [POINTER(c_char_p), POINTER(eck_tucker), POINTER(eck_error)]),
+    "eck_report_cp": (c_int, [POINTER(c_char_p), POINTER(eck_cp), POINTER(eck_error)]),
+    "eck_report_tt": (c_int, [POINTER(c_char_p), POINTER(eck_tt), POINTER(eck_error)]),
 }

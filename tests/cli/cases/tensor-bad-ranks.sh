@@ -1,0 +1,1 @@
+eckart tensor tucker A.npy --ranks 2,x

@@ -1,0 +1,1 @@
+eckart tensor cp A.npy

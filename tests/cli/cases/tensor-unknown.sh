@@ -1,0 +1,1 @@
+eckart tensor tuker A.npy --rank 2
