@@ -5,6 +5,7 @@
 
 #include "eckart/decompose.h"
 #include "eckart/multilinear.h"
+#include "eckart/report.h"
 
 enum { A = 4, B = 3, C = 5 };
 static double numbers[A * B * C];
@@ -38,6 +39,12 @@ static eck_status tucker_scenario(void *self, eck_error *err)
     status = eck_tucker_reconstruct(&made, tucker, &alone, err);
     assert_untouched(status, made);
     eck_array_free(made);
+    if (status == ECK_OK) {
+        char *text = UNTOUCHED;
+        status = eck_report_tucker(&text, tucker, err);
+        assert_untouched(status, text);
+        eck_text_free(text);
+    }
     eck_tucker_free(tucker);
     return status;
 }
@@ -57,6 +64,12 @@ static eck_status cp_scenario(void *self, eck_error *err)
     status = eck_cp_reconstruct(&made, cp, &alone, err);
     assert_untouched(status, made);
     eck_array_free(made);
+    if (status == ECK_OK) {
+        char *text = UNTOUCHED;
+        status = eck_report_cp(&text, cp, err);
+        assert_untouched(status, text);
+        eck_text_free(text);
+    }
     eck_cp_free(cp);
     return status;
 }
@@ -73,6 +86,12 @@ static eck_status tt_scenario(void *self, eck_error *err)
     status = eck_tt_reconstruct(&made, tt, &alone, err);
     assert_untouched(status, made);
     eck_array_free(made);
+    if (status == ECK_OK) {
+        char *text = UNTOUCHED;
+        status = eck_report_tt(&text, tt, err);
+        assert_untouched(status, text);
+        eck_text_free(text);
+    }
     eck_tt_free(tt);
     return status;
 }
