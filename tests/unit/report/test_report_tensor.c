@@ -33,7 +33,6 @@ static void test_tucker(void **state)
     expect_integer(document, "parameters", 8 + 6 + 8 + 4);
     expect_real(document, "error", t->certificate.error);
     json_decref(document);
-    eck_text_free(text);
     eck_tucker_free(t);
 }
 
@@ -57,7 +56,6 @@ static void test_cp(void **state)
     expect_integer(document, "iterations", cp->iterations);
     expect_real(document, "degeneracy", cp->degeneracy);
     json_decref(document);
-    eck_text_free(text);
     eck_cp_free(cp);
 }
 
@@ -80,7 +78,6 @@ static void test_tt(void **state)
     expect_integer(document, "parameters", 6 + 16 + 4);
     expect_real(document, "error_high", tt->certificate.error_high);
     json_decref(document);
-    eck_text_free(text);
     eck_tt_free(tt);
 }
 
