@@ -35,7 +35,7 @@ static const opt_entry rank_options[] = {
 
 static const opt_entry output_options[] = {
     { OPT_TEXT, 'o', "output", "FILE", PLACE(common.output), 0, 0,
-      "write core and factors, weights and factors, or cores: .npz or .safetensors" },
+      "write core and factors, weights and factors, or cores: .npz, .safetensors" },
     { OPT_FLAG, 'f', "force", NULL, PLACE(common.force), 0, 0, "replace the file if it exists" },
     { OPT_CHOICE, '\0', "dtype", "auto|f64|f32|f16|bf16", PLACE(dtype), 0, 0,
       "storage type of the factors; auto: f64 for f64 input, else f32" },

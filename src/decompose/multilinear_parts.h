@@ -69,7 +69,7 @@ eck_status ecki_block_multiply(ecki_block *out, const ecki_block *in, const ecki
 /** Modes in their natural order, place n holds mode n. */
 eck_status ecki_block_sort(ecki_block *block, eck_error *err);
 
-// ---- truncate.c
+// ---- mode_cut.c
 
 /** Rank by a rule; rank is the wanted one or a cap, 0 none. */
 typedef struct ecki_cut {

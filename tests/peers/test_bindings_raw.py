@@ -108,6 +108,8 @@ def plain(value):
     """A struct as nested tuples."""
     if isinstance(value, ctypes.Structure):
         return tuple(plain(getattr(value, name)) for name, _ in value._fields_)
+    if isinstance(value, ctypes.Array):
+        return tuple(value)
     return None if isinstance(value, (ctypes._CFuncPtr, ctypes._Pointer)) and not value else value
 
 

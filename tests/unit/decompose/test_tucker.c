@@ -1,4 +1,4 @@
-// Tucker, with the parts it is made of: truncate.c, hooi.c and stored.c. Errors against a reconstruction by definition.
+// Tucker, with the parts it is made of: mode_cut.c, hooi.c and stored.c. Errors against a reconstruction by definition.
 #include "tensors_made.h"
 
 static const int64_t SHAPE[] = { 6, 9, 4, 7 };
