@@ -4,8 +4,7 @@ the stages multiply to, and its error is the one that was promised."""
 import json
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from eckart_command import eckart_command
 from safetensors.torch import save_file

@@ -5,8 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-
-tensorly = pytest.importorskip("tensorly")
+import tensorly
 from tensorly.decomposition import parafac, partial_tucker, tensor_train, tucker
 
 from eckart._raw.array import eck_dtype, eck_view
