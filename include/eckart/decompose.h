@@ -110,7 +110,8 @@ typedef struct eck_curve_options {
 ECK_API const eck_point *eck_curve_best(const eck_curve *curve, eck_method method,
                                         int64_t parameters);
 
-/** Largest rank at which two factors have fewer parameters than the layer; 0 if none does or they cannot replace it. */
+/** Largest rank at which two factors have fewer parameters than the layer, of all groups together; 0 if none does or
+ *  they cannot replace it. */
 ECK_API int64_t eck_break_even_rank(const eck_stage *dense);
 
 /**

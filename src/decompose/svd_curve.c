@@ -30,20 +30,17 @@ double eck_storage_floor(eck_dtype store)
     return roundoff / (2.0 * sqrt(M_LN2));
 }
 
-/** Whether plain SVD makes two shorter layers of this one; a grouped convolution is one matrix a
- * group. */
+/** Whether SVD makes two shorter layers of this one. */
 static bool has_two_factors(const eck_stage *dense)
 {
-    const bool kind = dense->kind == ECK_STAGE_LINEAR || dense->kind == ECK_STAGE_CONV ||
-                      dense->kind == ECK_STAGE_LOOKUP;
-
-    return kind && dense->groups == 1 && dense->in >= 1 && dense->out >= 1;
+    return dense->kind != ECK_STAGE_CONV_TRANSPOSE && eck_method_applies(ECK_METHOD_SVD, dense);
 }
 
-/** Parameters that one more rank costs: a row of the first factor and a column of the last. */
+/** Parameters that one more rank costs: a row of the first factor and a column of the last, of one
+ * group. */
 static int64_t parameters_per_rank(const eck_stage *dense)
 {
-    return eck_stage_parameters(dense) / dense->out + dense->out;
+    return eck_stage_parameters(dense) / dense->out + dense->out / dense->groups;
 }
 
 int64_t eck_break_even_rank(const eck_stage *dense)
@@ -51,7 +48,8 @@ int64_t eck_break_even_rank(const eck_stage *dense)
     const int64_t parameters = eck_stage_parameters(dense);
 
     if (!has_two_factors(dense) || parameters < 1 || parameters == INT64_MAX) return 0;
-    return (parameters - 1) / parameters_per_rank(dense);
+    const int64_t rank = (parameters - 1) / parameters_per_rank(dense);
+    return rank - rank % dense->groups; // every group has the same
 }
 
 /** A point of one rank. */
@@ -96,7 +94,7 @@ static eck_status check_curve(const eck_stage *dense, const eck_spectrum_info *s
                 eck_dtype_name(store));
     ECK_REQUIRE(eck_dtype_bits(original) >= 8, ECK_E_RANGE, -1, "a layer cannot be stored as %s",
                 eck_dtype_name(original));
-    if (!has_two_factors(dense)) goto done;
+    if (!has_two_factors(dense) || dense->groups > 1) goto done;
     ECK_REQUIRE(spectrum->rows == dense->out && spectrum->cols == parameters / dense->out,
                 ECK_E_SHAPE, -1,
                 "the spectrum is of a matrix [%lld,%lld], the layer's is [%lld,%lld]",
@@ -113,7 +111,8 @@ eck_status eck_curve_svd(eck_curve *out, const eck_stage *dense, const eck_spect
     eck_curve curve = { NULL, 0 };
 
     ECK_TRY(check_curve(dense, spectrum, original, store, err));
-    const int64_t ranks = eck_break_even_rank(dense);
+    // a grouped convolution is one matrix a group, whose spectra are not this one
+    const int64_t ranks = dense->groups > 1 ? 0 : eck_break_even_rank(dense);
     ECK_ALLOC_RAW(curve.points, ranks + 1);
     for (int64_t rank = 1; rank <= ranks; rank++)
         curve.points[curve.count++] = point_of(dense, spectrum, rank, store);

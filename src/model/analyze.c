@@ -54,14 +54,15 @@ static uint32_t methods_of(const eck_layer *layer, const eck_store_options *opti
     return methods ? methods : 1u << ECK_METHOD_SVD;
 }
 
-/** Points of other methods beside those of SVD, or instead of them. */
+/** Points of other methods beside those of SVD, or instead of them; of groups, those of SVD too. */
 static eck_status add_methods(eck_curve *curve, const ecki_work *work, uint32_t methods,
                               eck_dtype store, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_curve more = { NULL, 0 };
 
-    if ((methods & ~(1u << ECK_METHOD_SVD)) == 0) return ECK_OK;
+    const bool grouped = work->model->layers[work->layer].view.dense.groups > 1;
+    if ((methods & ~(1u << ECK_METHOD_SVD)) == 0 && !grouped) return ECK_OK;
     ECK_TRY(ecki_points_compute(&more, work, methods, store, err));
     if (methods >> ECK_METHOD_SVD & 1u) {
         ECK_TRY(ecki_curve_join(curve, &more, err));

@@ -301,7 +301,8 @@ eck_status ecki_points_compute(eck_curve *out, const ecki_work *work, uint32_t m
     int64_t count = 0;
 
     ECK_TRY(eck_curve_compute(&curve, &weight, &options, &work->context, err)); // dense alone
-    for (int m = ECK_METHOD_SPATIAL; m <= ECK_METHOD_DEPTHWISE; m++)
+    const int first = layer->dense.groups > 1 ? ECK_METHOD_SVD : ECK_METHOD_SPATIAL;
+    for (int m = first; m <= ECK_METHOD_DEPTHWISE; m++)
         if (methods >> m & 1u && eck_method_applies((eck_method)m, &layer->dense))
             options.methods |= 1u << m;
     if (options.methods == 0) goto moved;

@@ -32,7 +32,7 @@ eck_status ecki_factors_compute(eck_chain *out, eck_certificate *certificate_out
                                 const ecki_work *work, const eck_point *point,
                                 const eck_fit_options *options, eck_error *err);
 
-/** Points of the methods given but plain SVD, then dense; cached or computed. None of them applies: dense alone. */
+/** Points of the methods given but SVD of a whole matrix, then dense; cached or computed. None of them applies: dense alone. */
 eck_status ecki_points_compute(eck_curve *out, const ecki_work *work, uint32_t methods,
                                eck_dtype store, eck_error *err);
 

@@ -242,8 +242,8 @@ MUTANTS = [
     {
         "name": "break-even-is-where-nothing-is-gained",
         "file": "src/decompose/svd_curve.c",
-        "old": "return (parameters - 1) / parameters_per_rank(dense);",
-        "new": "return parameters / parameters_per_rank(dense);",
+        "old": "const int64_t rank = (parameters - 1) / parameters_per_rank(dense);",
+        "new": "const int64_t rank = parameters / parameters_per_rank(dense);",
         "tests": ["svd_curve"],
     },
     # ---- model

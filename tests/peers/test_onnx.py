@@ -434,3 +434,39 @@ def test_one_type(tmp_path):
     for more in (["-o", "out.onnx", "--dtype", "bf16"], ["-o", "out.safetensors"]):
         eckart_command(tmp_path, "compress", "in.onnx", "--rank", R, "--no-cache", *more, exit_code=1)
     assert [p.name for p in tmp_path.iterdir()] == ["in.onnx"]
+
+
+# ---- every method, every chain
+
+METHODS = ["svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise"]
+KERNELS = {
+    "plain": ([3, 3], {"pads": [1, 1, 1, 1]}, 1),
+    "asymmetric": ([3, 5], {"pads": [1, 0, 2, 3], "strides": [2, 1], "dilations": [2, 3]}, 1),
+    "same": ([3, 4], {"auto_pad": "SAME_UPPER", "strides": [2, 3]}, 1),
+    "grouped": ([3, 3], {"group": 4, "pads": [1, 1, 1, 1], "strides": [1, 2]}, 4),
+    "one-dimension": ([7], {"pads": [2, 4], "strides": [3], "dilations": [2]}, 1),
+    "three-dimensions": ([3, 2, 3], {"pads": [1, 0, 1, 0, 1, 1], "strides": [1, 2, 1]}, 1),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("method", METHODS)
+def test_chain_computes_what_its_product_does(tmp_path, method, name):
+    """A kernel of no low rank: the graph with the chain and the graph with the chain multiplied out differ by rounding."""
+    kernel, attributes, groups = KERNELS[name]
+    graph = Graph()
+    graph.input("x", [2, 32] + [17] * len(kernel))
+    weight = graph.random.standard_normal((64, 32 // groups, *kernel)).astype(np.float32)
+    graph.weight("conv.weight", weight)
+    graph.weight("conv.bias", graph.random.standard_normal(64).astype(np.float32))
+    graph.node("Conv", ["x", "conv.weight", "conv.bias"], "y", **attributes)
+    graph.output("y", 2 + len(kernel))
+    graph.save(tmp_path / "in.onnx")
+    options = ["--method", method, "--keep", 0.7, "--min-size", 1, "--no-cache", "--allow-dense", "-q"]
+    eckart_command(tmp_path, "compress", "in.onnx", "-o", "out.onnx", *options)
+    report = json.loads(eckart_command(tmp_path, "verify", "in.onnx", "out.onnx", "--json"))
+    assert report["ok"] and len(report["layers"]) == 1
+    onnx.checker.check_model(str(tmp_path / "out.onnx"), full_check=True)
+    eckart_command(tmp_path, "restore", "out.onnx", "-o", "dense.onnx")
+    out, dense = run(tmp_path / "out.onnx", graph.feeds), run(tmp_path / "dense.onnx", graph.feeds)
+    assert difference(dense, out) < TOLERANCE

@@ -81,7 +81,10 @@ static void test_break_even_of_others(void **state)
     stage = eck_stage_conv(64, 64, 1, 2, k33);
     stage.kind = ECK_STAGE_CONV_TRANSPOSE;
     assert_int_equal(eck_break_even_rank(&stage), 0);
+    // two groups of 32 x 32 x 3 x 3: a rank costs 32 * 9 + 32 numbers, so 57.6 of them cost as much; both groups have 28
     stage = eck_stage_conv(64, 64, 2, 2, k33);
+    assert_int_equal(eck_break_even_rank(&stage), 56);
+    stage = eck_stage_conv(64, 64, 64, 2, k33);
     assert_int_equal(eck_break_even_rank(&stage), 0);
     stage = eck_stage_linear(INT64_MAX, INT64_MAX);
     assert_int_equal(eck_break_even_rank(&stage), 0);
