@@ -16,6 +16,7 @@
 #include "eckart/multilinear.h"
 #include "eckart/operator.h"
 #include "eckart/report.h"
+#include "eckart/runtime.h"
 #include "eckart/sparse.h"
 #include "eckart/stage.h"
 #include "eckart/status.h"

@@ -138,6 +138,19 @@ void ecki_blas_leave(int32_t saved)
     if (saved > 0) blas_restore(saved);
 }
 
+int32_t ecki_openmp_enter(int32_t threads)
+{
+    if (inside) return 0;
+    const int32_t saved = omp_get_max_threads();
+    omp_set_num_threads(threads > 0 ? threads : 1);
+    return saved;
+}
+
+void ecki_openmp_leave(int32_t saved)
+{
+    if (saved > 0) omp_set_num_threads(saved);
+}
+
 // What the threads of one ecki_parallel_for share.
 typedef struct task_crew {
     int64_t count;

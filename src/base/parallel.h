@@ -34,6 +34,10 @@ void ecki_wait_step(int64_t waited);
 int32_t ecki_blas_enter(int32_t threads);
 void ecki_blas_leave(int32_t saved);
 
+/** The same for a library that asks OpenMP how many threads there are. */
+int32_t ecki_openmp_enter(int32_t threads);
+void ecki_openmp_leave(int32_t saved);
+
 /** Progress, from any thread, one at a time; ECK_E_CANCELLED if the caller says so. context may be
  * NULL. */
 eck_status ecki_progress(const eck_context *context, const char *what, int64_t done, int64_t total,

@@ -16,9 +16,10 @@ LAYERS = {
     "tensor": {"tensor", "base"},
     "linalg": {"linalg", "tensor", "base"},
     "decompose": {"decompose", "linalg", "tensor", "base"},
+    "runtime": {"runtime", "linalg", "tensor", "base"},
     "format": {"format", "tensor", "base"},
-    "model": {"model", "decompose", "linalg", "format", "tensor", "base"},
-    "report": {"report", "model", "decompose", "linalg", "format", "tensor", "base"},
+    "model": {"model", "decompose", "runtime", "linalg", "format", "tensor", "base"},
+    "report": {"report", "model", "decompose", "runtime", "linalg", "format", "tensor", "base"},
 }
 
 # The layer that answers for a public header; including the header is using the layer.
@@ -37,6 +38,7 @@ PUBLIC = {
     "factored": "decompose",
     "als": "decompose",
     "multilinear": "decompose",
+    "runtime": "runtime",
     "adapter": "model",
     "file": "format",
     "model": "model",
@@ -54,6 +56,7 @@ FOREIGN = {
     r"jansson\.h": ("src/base/", "src/format/", "src/model/", "src/report/"),
     r"zlib\.h": ("src/format/",),
     r"openssl/.*": ("src/base/",),
+    r"(oneapi/dnnl/)?dnnl.*\.h": ("src/runtime/onednn.c",),
 }
 
 # Undefined symbols of an object of the library, and the objects that may have them: a source file or a folder.
@@ -62,6 +65,7 @@ SYMBOLS = {
         r"cblas_\w+|LAPACKE_\w+|(?:[sdcz]|i[sd])[a-z][a-z0-9]{2,6}_",
         ("src/linalg/lapack.c", "src/linalg/gemm.c"),
     ),
+    "oneDNN": (r"dnnl_\w+", ("src/runtime/onednn.c",)),
     "memory": (
         r"(?:c|re)?alloc|malloc|free|reallocarray|posix_memalign|aligned_alloc|memalign|strn?dup|v?asprintf"
         r"|__v?asprintf_chk|getline|getdelim|open_memstream|realpath|__realpath_chk|m(?:un|re)?map(?:64)?",
