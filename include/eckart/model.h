@@ -176,6 +176,34 @@ ECK_API int64_t eck_analysis_count(const eck_analysis *analysis);
 /** By index, in the order of the model; borrowed; NULL past the end. */
 ECK_API const eck_layer_analysis *eck_analysis_layer(const eck_analysis *analysis, int64_t index);
 
+/**
+ * How long layers of a model take, dense and factored, on some machine: what `eckart bench` and `python -m eckart.measure`
+ * wrote (docs/formats/json/timings.schema.json).
+ */
+typedef struct eck_timings eck_timings;
+
+/**
+ * Timings from their JSON text.
+ * out     owned by the caller, eck_timings_free()
+ * file    name for messages
+ * Errors  ECK_E_FORMAT; ECK_E_UNSUPPORTED version
+ */
+ECK_API eck_status eck_timings_parse(eck_timings **out, const char *text, int64_t length,
+                                     const char *file, eck_error *err);
+ECK_API void eck_timings_free(eck_timings *timings);
+
+/** Milliseconds of one pass of the whole model; -1 if only its layers were timed. */
+ECK_API double eck_timings_whole(const eck_timings *timings);
+
+/**
+ * Milliseconds of a layer, over all its uses, when it is stored as `point`: as it was timed; between points that were
+ * timed of the same method, linear in multiply-adds; above the largest, along the last two; below the smallest, its time.
+ * point   NULL: dense
+ * Returns -1: not known, since the layer is not there, is there with another shape, or nothing of that method was timed
+ */
+ECK_API double eck_timings_predict(const eck_timings *timings, const eck_layer *layer,
+                                   const eck_point *point);
+
 /** Every limit given must hold; the least total error that fits is chosen. */
 typedef struct eck_budget {
     uint32_t version; /**< 1 */
@@ -187,17 +215,24 @@ typedef struct eck_budget {
     double energy; /**< at least, each layer; -1 none */
     double error; /**< at most, each layer, as stored; -1 none */
     bool allow_dense; /**< a plan that factors nothing is no error */
+    /** What latencies are predicted from; borrowed; NULL: none. Layers that were not timed stay dense. */
+    const eck_timings *timings;
+    double
+        latency; /**< milliseconds of one pass, of the whole model where that was timed; -1 none */
+    double latency_part; /**< the same as a part of that before; -1 none */
+    bool no_slower; /**< a layer stays dense unless its factored form is faster */
 } eck_budget;
 
 #define ECK_BUDGET_INIT \
     { \
-        1, -1, -1, -1, -1, -1, -1, false \
+        1, -1, -1, -1, -1, -1, -1, false, NULL, -1, -1, false \
     }
 
 typedef struct eck_choice {
     char *layer; /**< by name: a plan is a file that people edit */
     eck_point point;
     int64_t parameters_before;
+    double ms_before, ms_after; /**< predicted from the budget's timings; -1 not known */
 } eck_choice;
 
 /** Owned by the caller, eck_plan_free(). */
@@ -213,6 +248,7 @@ typedef struct eck_plan {
     double error; /**< root of the sum of damages (squared relative errors); may exceed 1 */
     double worst, mean; /**< relative error of the worst layer; mean over the factored layers */
     double gap; /**< (total damage - lower bound of the optimum) / lower bound; 0 = optimal */
+    double ms_before, ms_after; /**< of the whole model, or of its layers; -1 without timings */
 } eck_plan;
 
 /**

@@ -52,10 +52,18 @@ static atomic_int_least64_t most_held;
 
 static _Thread_local int64_t json_refused; // requests of the JSON reader on this thread
 
+// jansson 2.14 copies a string up to its closing quote even if memory for that quote was refused (a string of 14, 30, ...
+// bytes): quotes stand behind every block, where it then stops.
 static void *json_allocate(size_t bytes)
 {
-    void *const memory = bytes > INT64_MAX ? NULL : ecki_malloc((int64_t)bytes, 1);
-    if (!memory) json_refused++;
+    enum { QUOTES = 16 };
+    char *memory = NULL;
+    if (bytes <= INT64_MAX - QUOTES) memory = ecki_malloc((int64_t)bytes + QUOTES, 1);
+    if (!memory) {
+        json_refused++;
+        return NULL;
+    }
+    memset(memory + bytes, '"', QUOTES);
     return memory;
 }
 

@@ -1,8 +1,8 @@
 /**
  * From curves and a budget to one point a layer.
  *
- * Limits on size bind all layers together and are a knapsack. Rules on quality (rank, energy, error) bind each layer by
- * itself: they take points away. With rules alone every layer takes its cheapest point left; with a limit on size too,
+ * Limits on size and time bind all layers together and are a knapsack. Rules on quality (rank, energy, error, not slower)
+ * bind each layer by itself: they take points away. With rules alone every layer takes its cheapest point left; with a limit on size too,
  * the least total damage among what the rules left.
  */
 #include <math.h>
@@ -12,16 +12,19 @@
 #include "base/memory.h"
 #include "eckart/model.h"
 #include "model/analysis.h"
-#include "model/knapsack.h"
+#include "model/knapsack_limits.h"
+#include "model/timings.h"
 
 /** The promise a plan prints: its total damage is within this of the optimum's bound. */
 static const double gap_wanted = 1e-3;
 
 /** Points of one layer that the rules left, as the knapsack sees them. */
 typedef struct candidates {
-    ecki_option *options;
+    ecki_offer *options;
     int64_t *points; /**< index in the curve of every option */
     int64_t count;
+    const eck_layer *layer;
+    const ecki_timed_layer *timed; /**< NULL: it was not, or there are no timings */
 } candidates;
 
 /** What planning carries along. */
@@ -31,17 +34,25 @@ typedef struct planning {
     const eck_budget *budget;
     const eck_store_options *options;
     candidates *layers;
-    ecki_group *groups;
+    ecki_offers *groups;
     int64_t *choice;
-    int64_t limits[2];
+    int64_t limits[ECKI_COSTS];
     int64_t parameters_before, bytes_before,
         bytes_fixed; /**< fixed: of everything but the selected weights */
     double gap;
+    double ms_scale; /**< of a layer's time: together they cannot take longer than the whole */
+    double ms_before,
+        ms_fixed; /**< of the whole and of what no choice changes; -1 without timings */
 } planning;
+
+static bool has_latency_limit(const eck_budget *b)
+{
+    return b->latency >= 0 || b->latency_part >= 0;
+}
 
 static bool has_size_limit(const eck_budget *b)
 {
-    return b->keep >= 0 || b->bytes >= 0 || b->bytes_part >= 0;
+    return b->keep >= 0 || b->bytes >= 0 || b->bytes_part >= 0 || has_latency_limit(b);
 }
 
 static bool has_rule(const eck_budget *b)
@@ -63,7 +74,13 @@ static eck_status budget_check(const eck_budget *b, eck_error *err)
     eck_status status = ECK_OK;
 
     ECK_REQUIRE(has_size_limit(b) || has_rule(b), ECK_E_RANGE, -1,
-                "no budget: give keep, size, rank, energy or error");
+                "no budget: give keep, size, latency, rank, energy or error");
+    ECK_REQUIRE(b->timings || (!has_latency_limit(b) && !b->no_slower), ECK_E_RANGE, -1,
+                "latencies are predicted from timings: none are given");
+    ECK_REQUIRE(b->latency < 0 || b->latency > 0, ECK_E_RANGE, -1,
+                "latency %g: more than 0 is needed", b->latency);
+    ECK_REQUIRE(b->latency_part < 0 || b->latency_part > 0, ECK_E_RANGE, -1,
+                "latency %g of that before: more than 0 is needed", b->latency_part);
     ECK_REQUIRE(b->keep < 0 || (b->keep > 0 && b->keep <= 1), ECK_E_RANGE, -1,
                 "keep %g: a ratio above 0 and at most 1 is allowed", b->keep);
     ECK_REQUIRE(b->bytes_part < 0 || b->bytes_part > 0, ECK_E_RANGE, -1,
@@ -117,6 +134,21 @@ static int64_t point_of_rank(const eck_curve *curve, int64_t rank, int64_t break
     return best;
 }
 
+/** Milliseconds of a layer at a point (NULL: dense), inside the whole; -1 not known. */
+static double ms_of(const planning *p, const candidates *c, const eck_point *point)
+{
+    const double ms = ecki_timed_predict(c->timed, c->layer, point);
+    return ms < 0 ? -1 : ms * p->ms_scale;
+}
+
+/** True unless timings say nothing of this point, or that it is not faster and it has to be. */
+static bool fast_enough(const planning *p, const candidates *c, const eck_point *point)
+{
+    if (!p->budget->timings || point->method == ECK_METHOD_DENSE) return true;
+    const double ms = ms_of(p, c, point);
+    return ms >= 0 && (!p->budget->no_slower || ms < ms_of(p, c, NULL));
+}
+
 static bool point_allowed(const planning *p, const eck_layer_analysis *layer, int64_t index)
 {
     const eck_point *point = &layer->curve.points[index];
@@ -125,6 +157,16 @@ static bool point_allowed(const planning *p, const eck_layer_analysis *layer, in
         index != point_of_rank(&layer->curve, p->budget->rank, layer->break_even_rank))
         return false;
     return point->error <= error_allowed(p->budget);
+}
+
+/** A point as the knapsack sees it; a layer that was not timed takes no time of its own. */
+static ecki_offer offer_of(const planning *p, const candidates *c, const eck_point *point)
+{
+    const double ms = ms_of(p, c, point);
+
+    return (ecki_offer){
+        point->damage, { point->parameters, point->bytes, 0, ms < 0 ? 0 : (int64_t)ceil(1e6 * ms) }
+    };
 }
 
 static eck_status candidates_find(candidates *out, const planning *p,
@@ -136,25 +178,39 @@ static eck_status candidates_find(candidates *out, const planning *p,
     ECK_ALLOC(out->points, layer->curve.count);
     for (int64_t i = 0; i < layer->curve.count; i++) {
         const eck_point *point = &layer->curve.points[i];
-        if (!point_allowed(p, layer, i)) continue;
-        out->options[out->count] =
-            (ecki_option){ point->damage, { point->parameters, point->bytes } };
+        if (!point_allowed(p, layer, i) || !fast_enough(p, out, point)) continue;
+        out->options[out->count] = offer_of(p, out, point);
         out->points[out->count++] = i;
     }
     // A rank below every rule of quality leaves nothing: dense always keeps its promise.
     if (out->count == 0) {
-        const eck_point *dense = &layer->curve.points[layer->curve.count - 1];
-        out->options[0] = (ecki_option){ 0, { dense->parameters, dense->bytes } };
+        out->options[0] = offer_of(p, out, &layer->curve.points[layer->curve.count - 1]);
         out->points[out->count++] = layer->curve.count - 1;
     }
 done:
     return status;
 }
 
+/** Milliseconds that all limits on latency allow to the layers; -1 none. */
+static double latency_allowed(const planning *p)
+{
+    const eck_budget *b = p->budget;
+    double allowed = b->latency;
+
+    if (b->latency_part >= 0) {
+        const double part = b->latency_part * p->ms_before;
+        allowed = allowed >= 0 ? fmin(allowed, part) : part;
+    }
+    return allowed < 0 ? -1 : fmax(0, allowed - p->ms_fixed);
+}
+
 static void limits_find(planning *p)
 {
     const eck_budget *b = p->budget;
+    const double ms = latency_allowed(p);
 
+    p->limits[ECKI_MACS] = -1;
+    p->limits[ECKI_NANOSECONDS] = ms < 0 ? -1 : (int64_t)floor(1e6 * ms + 1e-3);
     p->limits[0] =
         b->keep >= 0 ? (int64_t)floor(b->keep * (double)p->parameters_before + 1e-9) : -1;
     p->limits[1] = -1;
@@ -178,13 +234,38 @@ static void totals_before(planning *p)
     }
 }
 
+/** What the timings say of the model before: of all layers that were timed, and of those that are planned. */
+static eck_status times_before(planning *p, eck_error *err)
+{
+    const eck_timings *timings = p->budget->timings;
+    double all = 0, planned = 0;
+
+    p->ms_scale = 1;
+    p->ms_before = p->ms_fixed = -1;
+    if (!timings) return ECK_OK;
+    for (int64_t i = 0; i < p->model->layer_count; i++)
+        all += fmax(0, eck_timings_predict(timings, &p->model->layers[i].view, NULL));
+    for (int64_t i = 0; i < p->analysis->count; i++)
+        planned += fmax(0, ms_of(p, &p->layers[i], NULL));
+    if (planned <= 0)
+        return ecki_error(
+            err, ECK_E_RANGE, -1,
+            "timings '%s' are of another model: they hold no layer of '%s' that is to "
+            "be factored, by name and shape",
+            timings->file, p->model->path);
+    if (timings->whole > 0 && all > timings->whole) p->ms_scale = timings->whole / all;
+    p->ms_before = timings->whole > 0 ? timings->whole : planned;
+    p->ms_fixed = p->ms_before - planned * p->ms_scale;
+    return ECK_OK;
+}
+
 static void choose_cheapest(planning *p)
 {
     for (int64_t i = 0; i < p->analysis->count; i++) {
         const candidates *c = &p->layers[i];
         int64_t best = 0;
         for (int64_t j = 1; j < c->count; j++) {
-            const ecki_option *a = &c->options[j], *b = &c->options[best];
+            const ecki_offer *a = &c->options[j], *b = &c->options[best];
             if (a->cost[0] < b->cost[0] || (a->cost[0] == b->cost[0] && a->damage < b->damage))
                 best = j;
         }
@@ -192,22 +273,39 @@ static void choose_cheapest(planning *p)
     }
 }
 
-static eck_status choose_packed(planning *p, eck_error *err)
+/** What the least of every cost is, for a budget that is below one of them. */
+static eck_status too_little(const planning *p, const ecki_bargain *least, eck_error *err)
 {
-    ecki_packing packing = { 0 };
-    eck_error reason = ECK_ERROR_INIT;
-    const eck_status status = ecki_knapsack(p->choice, &packing, p->groups, p->analysis->count,
-                                            p->limits, gap_wanted, &reason);
+    const double keep =
+        (double)least->cost[ECKI_PARAMETERS] / (double)ecki_max(1, p->parameters_before);
+    const long long bytes = (long long)(least->cost[ECKI_BYTES] + p->bytes_fixed);
 
-    if (status == ECK_E_RANGE)
-        return ecki_error(err, status, -1,
+    if (!p->budget->timings)
+        return ecki_error(err, ECK_E_RANGE, -1,
                           "the budget cannot be met: '%s' needs at least keep %.4f of the selected "
                           "parameters and %lld bytes in all under the rules given",
-                          p->model->path,
-                          (double)packing.cost[0] / (double)ecki_max(1, p->parameters_before),
-                          (long long)(packing.cost[1] + p->bytes_fixed));
+                          p->model->path, keep, bytes);
+    return ecki_error(err, ECK_E_RANGE, -1,
+                      "the budget cannot be met: '%s' needs at least keep %.4f of the selected "
+                      "parameters, %lld bytes in all and %.4g ms under the rules given",
+                      p->model->path, keep, bytes,
+                      1e-6 * (double)least->cost[ECKI_NANOSECONDS] + p->ms_fixed);
+}
+
+static eck_status choose_packed(planning *p, eck_error *err)
+{
+    ecki_bargain bargain = { 0 };
+    eck_error reason = ECK_ERROR_INIT;
+    const eck_status status = ecki_knapsack_limits(
+        p->choice, &bargain, p->groups, p->analysis->count, p->limits, gap_wanted, &reason);
+
+    if (status == ECK_E_RANGE && bargain.cost[ECKI_PARAMETERS] > 0)
+        return too_little(p, &bargain, err);
+    if (status == ECK_E_RANGE)
+        return ecki_error(err, status, -1, "the budget cannot be met: '%s': %s", p->model->path,
+                          reason.message);
     if (status != ECK_OK && err) *err = reason;
-    p->gap = packing.bound > 0 ? fmax(0, (packing.damage - packing.bound) / packing.bound) : 0;
+    p->gap = bargain.bound > 0 ? fmax(0, (bargain.damage - bargain.bound) / bargain.bound) : 0;
     return status;
 }
 
@@ -231,8 +329,14 @@ static eck_status planning_prepare(planning *p, eck_error *err)
     ECK_ALLOC(p->groups, count);
     ECK_ALLOC(p->choice, count);
     for (int64_t i = 0; i < count; i++) {
+        candidates *c = &p->layers[i];
+        c->layer = &p->model->layers[p->analysis->layers[i].view.layer].view;
+        if (p->budget->timings) c->timed = ecki_timings_find(p->budget->timings, c->layer);
+    }
+    ECK_TRY(times_before(p, err));
+    for (int64_t i = 0; i < count; i++) {
         ECK_TRY(candidates_find(&p->layers[i], p, &p->analysis->layers[i].view, err));
-        p->groups[i] = (ecki_group){ p->layers[i].options, p->layers[i].count };
+        p->groups[i] = (ecki_offers){ p->layers[i].options, p->layers[i].count };
     }
     totals_before(p);
     limits_find(p);
@@ -283,6 +387,8 @@ static eck_status plan_fill(eck_plan *plan, const planning *p, eck_error *err)
     plan->bytes_after = p->bytes_fixed;
     plan->parameters_before = p->parameters_before;
     plan->gap = p->gap;
+    plan->ms_before = p->ms_before;
+    plan->ms_after = p->ms_fixed;
     ECK_ALLOC(plan->choices, p->analysis->count);
     for (int64_t i = 0; i < p->analysis->count; i++) {
         const eck_layer_analysis *a = &p->analysis->layers[i].view;
@@ -299,6 +405,9 @@ static eck_status plan_fill(eck_plan *plan, const planning *p, eck_error *err)
         plan->worst = fmax(plan->worst, choice->point.error);
         plan->mean += choice->point.error;
         damage += choice->point.damage;
+        choice->ms_before = ms_of(p, &p->layers[i], NULL);
+        choice->ms_after = ms_of(p, &p->layers[i], &choice->point);
+        plan->ms_after += fmax(0, choice->ms_after);
     }
     plan->error = sqrt(damage);
     plan->mean /= (double)ecki_max(1, plan->factored);
@@ -312,9 +421,10 @@ eck_status eck_plan_optimize(eck_plan **out, const eck_model *model, const eck_a
 {
     eck_status status = ECK_OK;
     const eck_store_options defaults = ECK_STORE_OPTIONS_INIT;
-    planning p = { model, analysis, budget, options ? options : &defaults,
-                   NULL,  NULL,     NULL,   { -1, -1 },
-                   0,     0,        0,      0 };
+    planning p = { .model = model,
+                   .analysis = analysis,
+                   .budget = budget,
+                   .options = options ? options : &defaults };
     eck_plan *plan = NULL;
 
     ECK_TRY(budget_check(budget, err));

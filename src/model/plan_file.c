@@ -63,6 +63,8 @@ static eck_status choice_read(eck_choice *choice, const json_t *layer, const cha
     choice->point.damage = choice->point.error * choice->point.error;
     choice->point.parameters = integer_or(layer, "parameters_after", -1);
     choice->point.macs = -1;
+    choice->ms_before = real_or(layer, "ms_before", -1);
+    choice->ms_after = real_or(layer, "ms_after", -1);
     choice->parameters_before = integer_or(layer, "parameters_before", -1);
     choice->layer = ecki_strdup(name);
     ECK_HAVE(choice->layer);
@@ -100,6 +102,8 @@ static void totals_read(eck_plan *plan, const json_t *totals)
     plan->mean = real_or(totals, "mean", 0);
     plan->worst = real_or(totals, "worst", 0);
     plan->gap = real_or(totals, "gap", 0);
+    plan->ms_before = real_or(totals, "ms_before", -1);
+    plan->ms_after = real_or(totals, "ms_after", -1);
 }
 
 static eck_status header_read(eck_plan *plan, const json_t *root, const char *file, eck_error *err)

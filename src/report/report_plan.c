@@ -1,6 +1,14 @@
 // Plans, which are files that people edit and eck_plan_parse() reads, and the frontier before them.
+#include <math.h>
+
 #include "eckart/report.h"
 #include "report/json_text.h"
+
+// null where a time is not known.
+static double known_ms(double ms)
+{
+    return ms > 0 ? ms : NAN;
+}
 
 static ecki_json choice_object(const eck_choice *choice)
 {
@@ -15,6 +23,8 @@ static ecki_json choice_object(const eck_choice *choice)
     ecki_json_real(&object, "error", point->error);
     ecki_json_integer(&object, "parameters_before", choice->parameters_before);
     ecki_json_integer(&object, "parameters_after", point->parameters);
+    ecki_json_real(&object, "ms_before", known_ms(choice->ms_before));
+    ecki_json_real(&object, "ms_after", known_ms(choice->ms_after));
     return object;
 }
 
@@ -31,6 +41,8 @@ static ecki_json totals_object(const eck_plan *plan)
     ecki_json_real(&object, "mean", plan->mean);
     ecki_json_real(&object, "worst", plan->worst);
     ecki_json_real(&object, "gap", plan->gap);
+    ecki_json_real(&object, "ms_before", known_ms(plan->ms_before));
+    ecki_json_real(&object, "ms_after", known_ms(plan->ms_after));
     return object;
 }
 

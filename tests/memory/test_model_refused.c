@@ -119,17 +119,33 @@ typedef struct planned {
     const eck_store_options *options;
 } planned;
 
+#define TIMES(name) \
+    "{\"name\":\"" name \
+    "\",\"shape\":[24,16],\"uses\":[{\"rows\":1,\"input\":[],\"output\":[]}],\"points\":[" \
+    "{\"method\":\"dense\",\"ranks\":[],\"milliseconds\":2},{\"method\":\"svd\",\"ranks\":[5]," \
+    "\"milliseconds\":1}]}"
+
+static const char times[] =
+    "{\"format\":\"eckart-timings\",\"version\":1,\"layers\":[" TIMES("up") "," TIMES("down") "]}";
+
 static eck_status plan_steps(eck_analysis **analysis, eck_plan **plan, char **text, eck_plan **back,
                              const planned *from, eck_error *err)
 {
     eck_budget budget = ECK_BUDGET_INIT;
     budget.keep = 0.6;
     eck_frontier_row rows[3];
-    eck_status status = eck_model_analyze(analysis, from->model, from->options, &one_thread, err);
+    eck_timings *timings = UNTOUCHED;
+    eck_status status = eck_timings_parse(&timings, times, (int64_t)strlen(times), "t.json", err);
+    assert_untouched(status, timings);
+    budget.timings = timings;
+    budget.latency = 3;
+    if (status == ECK_OK)
+        status = eck_model_analyze(analysis, from->model, from->options, &one_thread, err);
     if (status == ECK_OK)
         status = eck_plan_frontier(rows, 3, from->model, *analysis, from->options, err);
     if (status == ECK_OK)
         status = eck_plan_optimize(plan, from->model, *analysis, &budget, from->options, err);
+    eck_timings_free(timings);
     if (status == ECK_OK) status = eck_report_plan(text, *plan, err);
     if (status == ECK_OK)
         status = eck_plan_parse(back, *text, (int64_t)strlen(*text), "plan.json", err);

@@ -3,6 +3,8 @@
 Each is a mistake that somebody could make: a wrong rounding, a check left out, a sign, an order.
 """
 
+from table_runtime import RUNTIME
+
 MUTANTS = [
     # ---- base
     {
@@ -245,35 +247,6 @@ MUTANTS = [
         "old": "const int64_t rank = (parameters - 1) / parameters_per_rank(dense);",
         "new": "const int64_t rank = parameters / parameters_per_rank(dense);",
         "tests": ["svd_curve"],
-    },
-    # ---- runtime
-    {
-        "name": "padding-with-the-last-wide-stage-too",
-        "file": "src/runtime/runner.c",
-        "old": "const bool pads = padding_stage(chain, d) == i;",
-        "new": "const bool pads = padding_stage(chain, d) == i || stage->kernel[d] == 1;",
-        "tests": ["runner"],
-    },
-    {
-        "name": "dilation-counted-as-onednn-counts-it",
-        "file": "src/runtime/onednn.c",
-        "old": "out->dilation[d] = w->dilation[d] - 1;",
-        "new": "out->dilation[d] = w->dilation[d];",
-        "tests": ["runner"],
-    },
-    {
-        "name": "quartiles-of-the-wrong-side",
-        "file": "src/runtime/timing.c",
-        "old": "quantile(samples, t->options.rounds, 0.25)",
-        "new": "quantile(samples, t->options.rounds, 0.75)",
-        "tests": ["timing"],
-    },
-    {
-        "name": "a-run-that-leaves-the-ends-out",
-        "file": "src/runtime/onednn.c",
-        "old": "ECK_TRY(run_steps(net, true, err));",
-        "new": "ECK_TRY(run_steps(net, false, err));",
-        "tests": ["runner"],
     },
     # ---- model
     {
@@ -797,4 +770,4 @@ MUTANTS = [
         "new": "*out = sqrt(0 * tail +",
         "tests": ["adapters"],
     },
-]
+] + RUNTIME

@@ -114,6 +114,10 @@ class eck_layer_analysis(Structure):
     ]
 
 
+class eck_timings(Structure):
+    """Opaque."""
+
+
 class eck_budget(Structure):
     version: int
     keep: float
@@ -123,6 +127,10 @@ class eck_budget(Structure):
     energy: float
     error: float
     allow_dense: bool
+    timings: Any
+    latency: float
+    latency_part: float
+    no_slower: bool
     _fields_ = [
         ("version", c_uint32),
         ("keep", c_double),
@@ -132,6 +140,10 @@ class eck_budget(Structure):
         ("energy", c_double),
         ("error", c_double),
         ("allow_dense", c_bool),
+        ("timings", POINTER(eck_timings)),
+        ("latency", c_double),
+        ("latency_part", c_double),
+        ("no_slower", c_bool),
     ]
 
 
@@ -139,10 +151,14 @@ class eck_choice(Structure):
     layer: Bytes | None
     point: eck_point
     parameters_before: int
+    ms_before: float
+    ms_after: float
     _fields_ = [
         ("layer", c_char_p),
         ("point", eck_point),
         ("parameters_before", c_int64),
+        ("ms_before", c_double),
+        ("ms_after", c_double),
     ]
 
 
@@ -161,6 +177,8 @@ class eck_plan(Structure):
     worst: float
     mean: float
     gap: float
+    ms_before: float
+    ms_after: float
     _fields_ = [
         ("choices", POINTER(eck_choice)),
         ("count", c_int64),
@@ -176,6 +194,8 @@ class eck_plan(Structure):
         ("worst", c_double),
         ("mean", c_double),
         ("gap", c_double),
+        ("ms_before", c_double),
+        ("ms_after", c_double),
     ]
 
 
@@ -281,7 +301,7 @@ def ECK_STORE_OPTIONS_INIT() -> eck_store_options:
 
 
 def ECK_BUDGET_INIT() -> eck_budget:
-    return eck_budget(1, -1, -1, -1, -1, -1, -1)
+    return eck_budget(1, -1, -1, -1, -1, -1, -1, False, None, -1, -1)
 
 
 def ECK_WRITE_OPTIONS_INIT() -> eck_write_options:
@@ -312,6 +332,10 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_analysis_free": (None, [POINTER(eck_analysis)]),
     "eck_analysis_count": (c_int64, [POINTER(eck_analysis)]),
     "eck_analysis_layer": (POINTER(eck_layer_analysis), [POINTER(eck_analysis), c_int64]),
+    "eck_timings_parse": (c_int, [POINTER(POINTER(eck_timings)), c_char_p, c_int64, c_char_p, POINTER(eck_error)]),
+    "eck_timings_free": (None, [POINTER(eck_timings)]),
+    "eck_timings_whole": (c_double, [POINTER(eck_timings)]),
+    "eck_timings_predict": (c_double, [POINTER(eck_timings), POINTER(eck_layer), POINTER(eck_point)]),
     "eck_plan_optimize": (c_int, [POINTER(POINTER(eck_plan)), POINTER(eck_model), POINTER(eck_analysis),
         POINTER(eck_budget), POINTER(eck_store_options), POINTER(eck_error)]),
     "eck_plan_free": (None, [POINTER(eck_plan)]),

@@ -2,6 +2,7 @@
 #include "scene.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,12 +156,172 @@ static void what_cannot_be_is_refused(void **state)
     planned_clear(&p);
 }
 
+#define USE(sizes) "\"uses\":[{\"rows\":1,\"input\":" sizes ",\"output\":" sizes "}],\"points\":["
+#define POINT(method, ranks, ms) \
+    "{\"method\":\"" method "\",\"ranks\":" ranks ",\"milliseconds\":" ms "}"
+
+/** a.query gains up to a rank of about 40, b.value never, the convolution always. */
+static eck_timings *made_timings(const char *whole)
+{
+    static const char layers[] = "{\"name\":\"a.query\",\"shape\":[128,96]," USE("[]")
+        POINT("dense", "[]", "4") "," POINT("svd", "[8]", "1") "," POINT(
+            "svd", "[48]",
+            "5") "]},"
+                 "{\"name\":\"b.value\",\"shape\":[96,160]," USE("[]")
+                     POINT("dense", "[]", "2") "," POINT("svd", "[8]", "2.5") "," POINT(
+                         "svd", "[32]",
+                         "3") "]},"
+                              "{\"name\":\"conv\",\"shape\":[48,32,3,3]," USE("[20,20]")
+                                  POINT("dense", "[]", "10") "," POINT("svd", "[8]", "3") "," POINT(
+                                      "svd", "[24]", "7") "]}";
+    char text[2000];
+    eck_timings *timings = NULL;
+    snprintf(text, sizeof text,
+             "{\"format\":\"eckart-timings\",\"version\":1,\"whole\":%s,\"layers\":[%s]}", whole,
+             layers);
+    OK(eck_timings_parse(&timings, text, (int64_t)strlen(text), "made.json", err_));
+    return timings;
+}
+
+/** The choices' times add up to the plan's, and are what the timings predict. */
+static void check_times(const planned *p, const eck_plan *plan, const eck_timings *timings,
+                        double scale)
+{
+    double sum = plan->ms_before;
+    for (int64_t i = 0; i < plan->count; i++) {
+        const eck_choice *c = &plan->choices[i];
+        const eck_layer *layer =
+            eck_model_layer(p->model, eck_analysis_layer(p->analysis, i)->layer);
+        assert_true(c->ms_before == scale * eck_timings_predict(timings, layer, NULL));
+        assert_true(c->ms_after == scale * eck_timings_predict(timings, layer, &c->point));
+        sum += c->ms_after - c->ms_before;
+    }
+    assert_true(fabs(sum - plan->ms_after) <= 16 * 0x1p-53 * plan->ms_before);
+}
+
+static void latency_holds(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_NONE);
+    eck_timings *timings = made_timings("{\"milliseconds\":20}");
+    eck_budget budget = ECK_BUDGET_INIT;
+    budget.timings = timings;
+    budget.latency_part = 0.7;
+    eck_plan *plan = optimize(&p, budget);
+    assert_true(plan->ms_before == 20 && plan->ms_after <= 14 && plan->ms_after > 12);
+    check_times(&p, plan, timings, 1);
+    // What costs time and parameters and brings nothing is left alone.
+    assert_int_equal(plan->choices[1].point.method, ECK_METHOD_DENSE);
+    const double alone = plan->error;
+    eck_plan_free(plan);
+    budget.latency = 11;
+    plan = optimize(&p, budget);
+    assert_true(plan->ms_after <= 11 && plan->error > alone);
+    eck_plan_free(plan);
+    budget.keep = 0.5, budget.bytes_part = 0.7;
+    plan = optimize(&p, budget);
+    assert_true(plan->ms_after <= 11 &&
+                plan->parameters_after <= 0.5 * (double)plan->parameters_before);
+    assert_true((double)plan->bytes_after <= 0.7 * (double)plan->bytes_before);
+    eck_plan_free(plan);
+    budget.latency = 4;
+    REFUSED(ECK_E_RANGE, "and 10 ms under",
+            eck_plan_optimize(&plan, p.model, p.analysis, &budget, &p.options, err_));
+    eck_timings_free(timings);
+    planned_clear(&p);
+}
+
+/** Layers that together took longer than the whole count for as much less; without a whole they are it. */
+static void the_whole_counts(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_NONE);
+    const char *const wholes[] = { "{\"milliseconds\":8}", "null" };
+    for (int i = 0; i < 2; i++) {
+        eck_timings *timings = made_timings(wholes[i]);
+        eck_budget budget = ECK_BUDGET_INIT;
+        budget.timings = timings;
+        budget.latency_part = 0.75;
+        eck_plan *plan = optimize(&p, budget);
+        assert_true(plan->ms_before == (i ? 16 : 8) && plan->ms_after <= (i ? 12 : 6));
+        check_times(&p, plan, timings, i ? 1 : 0.5);
+        eck_plan_free(plan);
+        eck_timings_free(timings);
+    }
+    planned_clear(&p);
+}
+
+static void nothing_gets_slower(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_NONE);
+    eck_timings *timings = made_timings("null");
+    eck_budget budget = ECK_BUDGET_INIT;
+    budget.timings = timings;
+    budget.keep = 0.7;
+    budget.no_slower = true;
+    eck_plan *plan = optimize(&p, budget);
+    int64_t factored = 0;
+    for (int64_t i = 0; i < plan->count; i++) {
+        const eck_choice *c = &plan->choices[i];
+        if (c->point.method == ECK_METHOD_DENSE) continue;
+        assert_true(c->ms_after < c->ms_before);
+        factored++;
+    }
+    assert_true(factored > 0);
+    assert_int_equal(plan->choices[1].point.method, ECK_METHOD_DENSE);
+    eck_plan_free(plan);
+    // Rank 44 of a.query is slower: the rule leaves the layer dense.
+    budget = (eck_budget)ECK_BUDGET_INIT;
+    budget.timings = timings;
+    budget.rank = 44;
+    plan = optimize(&p, budget);
+    assert_int_equal(plan->choices[0].point.method, ECK_METHOD_SVD);
+    eck_plan_free(plan);
+    budget.no_slower = true;
+    budget.allow_dense = true;
+    plan = optimize(&p, budget);
+    assert_int_equal(plan->choices[0].point.method, ECK_METHOD_DENSE);
+    eck_plan_free(plan);
+    eck_timings_free(timings);
+    planned_clear(&p);
+}
+
+static void times_that_do_not_help(void **state)
+{
+    (void)state;
+    planned p = planned_make(ECK_DTYPE_NONE);
+    eck_plan *plan = NULL;
+    eck_timings *other = NULL;
+    const char *text = "{\"format\":\"eckart-timings\",\"version\":1,\"layers\":[]}";
+    eck_budget budget = ECK_BUDGET_INIT;
+    budget.latency = 5;
+    REFUSED(ECK_E_RANGE, "none are given",
+            eck_plan_optimize(&plan, p.model, p.analysis, &budget, &p.options, err_));
+    OK(eck_timings_parse(&other, text, (int64_t)strlen(text), "other.json", err_));
+    budget.timings = other;
+    REFUSED(ECK_E_RANGE, "timings 'other.json' are of another model",
+            eck_plan_optimize(&plan, p.model, p.analysis, &budget, &p.options, err_));
+    budget.latency = 0;
+    REFUSED(ECK_E_RANGE, "latency 0",
+            eck_plan_optimize(&plan, p.model, p.analysis, &budget, &p.options, err_));
+    eck_timings_free(other);
+    budget = (eck_budget)ECK_BUDGET_INIT;
+    budget.keep = 0.5;
+    plan = optimize(&p, budget);
+    assert_true(plan->ms_before == -1 && plan->ms_after == -1 && plan->choices[0].ms_after == -1);
+    eck_plan_free(plan);
+    planned_clear(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_limit_holds),          cmocka_unit_test(rules_take_the_cheapest),
         cmocka_unit_test(limits_hold_together),      cmocka_unit_test(the_frontier_falls),
-        cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(what_cannot_be_is_refused), cmocka_unit_test(latency_holds),
+        cmocka_unit_test(the_whole_counts),          cmocka_unit_test(nothing_gets_slower),
+        cmocka_unit_test(times_that_do_not_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

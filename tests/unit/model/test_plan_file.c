@@ -12,12 +12,12 @@ static void everything_is_read(void **state)
 {
     (void)state;
     eck_plan *plan = NULL;
-    const char *text =
-        HEAD "\"dtype\":\"BF16\",\"split\":\"left\",\"layers\":["
-             "{\"name\":\"a\",\"method\":\"svd\",\"ranks\":[7],\"error\":0.25,"
-             "\"parameters_before\":100,\"parameters_after\":70},"
-             "{\"name\":\"b\",\"method\":\"dense\",\"ranks\":[]}],"
-             "\"totals\":{\"parameters_before\":200,\"bytes_after\":340,\"gap\":0.5}}";
+    const char *text = HEAD
+        "\"dtype\":\"BF16\",\"split\":\"left\",\"layers\":["
+        "{\"name\":\"a\",\"method\":\"svd\",\"ranks\":[7],\"error\":0.25,"
+        "\"parameters_before\":100,\"parameters_after\":70,\"ms_before\":2.5,\"ms_after\":1.5},"
+        "{\"name\":\"b\",\"method\":\"dense\",\"ranks\":[]}],"
+        "\"totals\":{\"parameters_before\":200,\"bytes_after\":340,\"gap\":0.5}}";
     OK(eck_plan_parse(&plan, text, (int64_t)strlen(text), "plan.json", err_));
     assert_int_equal(plan->count, 2);
     assert_int_equal(plan->factored, 1);
@@ -32,6 +32,8 @@ static void everything_is_read(void **state)
     assert_int_equal(plan->parameters_before, 200);
     assert_int_equal(plan->bytes_after, 340);
     assert_true(plan->gap == 0.5);
+    assert_true(plan->choices[0].ms_before == 2.5 && plan->choices[0].ms_after == 1.5);
+    assert_true(plan->choices[1].ms_before == -1 && plan->ms_before == -1);
     eck_plan_free(plan);
 }
 

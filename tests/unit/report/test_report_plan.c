@@ -17,6 +17,8 @@ static eck_plan make_plan(eck_choice choices[2], char names[2][32])
     strcpy(names[1], "h.1.\xc3\xa9");
     choices[0].layer = names[0];
     choices[0].parameters_before = 6144;
+    choices[0].ms_before = 2.5, choices[0].ms_after = 1.25;
+    choices[1].ms_before = choices[1].ms_after = -1;
     choices[0].point = (eck_point){
         .method = ECK_METHOD_SVD, .rank_count = 1, .ranks = { 7 }, .error = 0.1, .parameters = 1120
     };
@@ -56,15 +58,18 @@ static void test_plan(void **state)
     expect_text(document, "dtype", "BF16");
     expect_text(document, "split", "right");
     expect_keys(expect_member(document, "layers.0"),
-                "name method ranks error parameters_before parameters_after");
+                "name method ranks error parameters_before parameters_after ms_before ms_after");
     expect_text(document, "layers.0.method", "svd");
     expect_integer(document, "layers.0.ranks.0", 7);
     expect_text(document, "layers.1.method", "dense");
     assert_int_equal(json_array_size(expect_member(document, "layers.1.ranks")), 0);
     expect_keys(expect_member(document, "totals"),
                 "layers factored parameters_before parameters_after bytes_before bytes_after error "
-                "mean worst gap");
+                "mean worst gap ms_before ms_after");
     expect_real(document, "totals.gap", 1.0 / 3);
+    expect_real(document, "layers.0.ms_after", 1.25);
+    assert_true(json_is_null(expect_member(document, "layers.1.ms_before")));
+    assert_true(json_is_null(expect_member(document, "totals.ms_after")));
     json_decref(document);
 }
 
