@@ -44,9 +44,10 @@ static eck_status check_usage(session *run, const compress_settings *from)
 {
     const settings *const common = &from->common;
     if (!from->plan && !settings_has_budget(common))
-        return session_usage(run, "no budget: give --keep, --size, --rank, --energy, --error or "
-                                  "--plan; 'eckart plan MODEL' shows what each size costs");
-    if (from->plan && settings_has_budget(common))
+        return session_usage(
+            run, "no budget: give --keep, --size, --latency, --rank, --energy, --error or "
+                 "--plan; 'eckart plan MODEL' shows what each size costs");
+    if (from->plan && (settings_has_budget(common) || common->timings))
         return session_usage(run, "a plan is a choice already made: give --plan or a budget");
     if (from->plan && (common->include.count || common->exclude.count || common->dtype ||
                        common->split || common->rank_multiple != 1))

@@ -120,8 +120,12 @@ static eck_status cmd_plan(session *run, char **arguments)
     settings_init(&from.common);
     TRY(settings_parse(run, &command_plan, &from.common, &path, arguments));
     if (common->output && !settings_has_budget(common))
-        TRY(session_usage(run, "a plan to write needs a budget: --keep, --size, --rank, --energy "
-                               "or --error"));
+        TRY(session_usage(
+            run, "a plan to write needs a budget: --keep, --size, --latency, --rank, --energy "
+                 "or --error"));
+    if (common->timings && !settings_has_budget(common))
+        TRY(session_usage(run, "--timings goes with a budget: --latency, --keep, --size, --rank, "
+                               "--energy or --error"));
     if (common->output) TRY(settings_check_output(run, common->output, common->force));
     TRY(settings_open_model(&model, run, common, path));
     if (eck_model_is_factored(model))
@@ -151,6 +155,7 @@ const command command_plan = {
     .examples = "eckart plan MODEL\n"
                 "eckart plan MODEL --keep 0.7\n"
                 "eckart plan MODEL --size 60MB --error 0.2 -o plan.json\n"
+                "eckart plan model.onnx --latency 0.7 --no-slower --timings timings.json\n"
                 "eckart compress MODEL -o OUT --plan plan.json",
     .operand_count = 1,
 };

@@ -22,6 +22,7 @@ typedef enum opt_kind {
     OPT_NUMBER, /**< double in low..high */
     OPT_SIZE, /**< int64_t: bytes, K M G T = 1000, KiB MiB GiB TiB = 1024 */
     OPT_SIZE_OR_PART, /**< opt_size */
+    OPT_TIME_OR_PART, /**< opt_time: 12.5, 800us, 0.9ms; 0.7 or 70% */
     OPT_CHOICE /**< int: which of the words of `argument` */
 } opt_kind;
 
@@ -34,6 +35,11 @@ typedef struct opt_size {
     int64_t bytes; /**< -1 not given */
     double part; /**< -1 not given */
 } opt_size;
+
+typedef struct opt_time {
+    double milliseconds; /**< -1 not given */
+    double part; /**< -1 not given */
+} opt_time;
 
 typedef struct opt_entry {
     opt_kind kind;

@@ -51,6 +51,29 @@ bool opt_parse_part(const char *text, double *part_out)
     return true;
 }
 
+// Milliseconds, with or without their unit, or a part: a percentage, or a plain number below 1.
+static bool parse_time(const char *text, opt_time *out)
+{
+    static const struct {
+        const char *name;
+        double factor;
+    } units[] = { { "us", 1e-3 }, { "ms", 1 }, { "s", 1e3 } };
+    double number;
+    const char *rest = read_decimal(text, &number);
+    if (!rest || !(number > 0 && number < 1e12)) return false;
+    rest += strspn(rest, " ");
+    *out = (opt_time){ -1, -1 };
+    if (strcmp(rest, "%") == 0)
+        out->part = number / 100;
+    else if (*rest == '\0' && number < 1)
+        out->part = number;
+    else if (*rest == '\0')
+        out->milliseconds = number;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strcmp(rest, units[i].name) == 0) out->milliseconds = number * units[i].factor;
+    return out->part > 0 || out->milliseconds > 0;
+}
+
 static bool parse_integer(const char *text, int64_t *out)
 {
     const size_t digits = strspn(text, "0123456789");
@@ -87,6 +110,8 @@ static const char *allowed(const opt_entry *entry)
         return "bytes, with K M G T (1000) or KiB MiB GiB TiB (1024)";
     case OPT_SIZE_OR_PART:
         return "bytes, with K M G T (1000) or KiB MiB GiB TiB (1024), or a percentage";
+    case OPT_TIME_OR_PART:
+        return "milliseconds from 1, a time with us, ms or s, a part below 1, or a percentage";
     case OPT_CHOICE:
         return entry->argument;
     default:
@@ -147,6 +172,8 @@ static bool store_number(const opt_entry *entry, void *target, const char *value
         if (!rest || *rest || !(part >= entry->low && part <= entry->high)) return false;
         *(double *)target = part;
         return true;
+    case OPT_TIME_OR_PART:
+        return parse_time(value, target);
     case OPT_SIZE:
         return opt_parse_size(value, target) && *(int64_t *)target > 0;
     default: {

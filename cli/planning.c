@@ -9,20 +9,37 @@
 
 enum { PLAN_BYTES_MAX = 64 << 20 };
 
+static eck_status timings_read(eck_timings **out, session *run, const char *path)
+{
+    eck_status status = ECK_OK;
+    char *text = NULL;
+    int64_t length = 0;
+    TRY(eck_file_read(&text, &length, path, PLAN_BYTES_MAX, &run->error));
+    TRY(eck_timings_parse(out, text, length, path, &run->error));
+done:
+    eck_text_free(text);
+    return status;
+}
+
 eck_status planning_make(eck_plan **out, session *run, const eck_model *model, const settings *from,
                          bool allow_dense)
 {
     eck_status status = ECK_OK;
     char *cache = NULL;
     eck_analysis *analysis = NULL;
+    eck_timings *timings = NULL;
     eck_store_options store;
     eck_budget budget = settings_budget(from);
 
     budget.allow_dense = allow_dense;
+    // Before anything that takes long.
+    if (from->timings) TRY(timings_read(&timings, run, from->timings));
+    budget.timings = timings;
     settings_store(&store, &cache, run, from);
     TRY(eck_model_analyze(&analysis, model, &store, &run->context, &run->error));
     TRY(eck_plan_optimize(out, model, analysis, &budget, &store, &run->error));
 done:
+    eck_timings_free(timings);
     eck_analysis_free(analysis);
     eck_text_free(cache);
     return status;
@@ -58,8 +75,11 @@ static void add_choice(table *rows, session *run, const eck_choice *choice)
     const figure error = figure_error(point->error);
     const figure before = layer_count(run, choice->parameters_before);
     const figure after = layer_count(run, point->parameters);
+    const figure old = choice->ms_before > 0 ? figure_number(choice->ms_before) : (figure){ "-" };
+    const figure new = choice->ms_after > 0 ? figure_number(choice->ms_after) : (figure){ "-" };
     table_add(rows, (const char *const[]){ choice->layer, eck_method_name(point->method), ranks,
-                                           error.text, before.text, after.text, left });
+                                           error.text, before.text, after.text, left, old.text,
+                                           new.text });
 }
 
 void planning_print_totals(session *run, const eck_plan *plan)
@@ -73,6 +93,10 @@ void planning_print_totals(session *run, const eck_plan *plan)
                part_of(plan->bytes_after, plan->bytes_before),
                layer_bytes(run, plan->bytes_after).text, layer_bytes(run, plan->bytes_before).text,
                part_of(plan->bytes_before, plan->bytes_after));
+    if (plan->ms_before > 0)
+        table_line(run->out, "latency", "%.2f of the time: %s of %s, as the timings predict",
+                   plan->ms_after / plan->ms_before, figure_seconds(1e-3 * plan->ms_after).text,
+                   figure_seconds(1e-3 * plan->ms_before).text);
     table_line(run->out, "error", "mean %s, worst %s of the factored layers; root of squares %s",
                figure_error(plan->mean).text, figure_error(plan->worst).text,
                figure_error(plan->error).text);
@@ -82,10 +106,10 @@ void planning_print_totals(session *run, const eck_plan *plan)
 
 void planning_print(session *run, const eck_plan *plan)
 {
-    static const char *const titles[] = { "layer",  "method", "rank", "error",
-                                          "before", "after",  "left" };
+    static const char *const titles[] = { "layer", "method", "rank", "error",   "before",
+                                          "after", "left",   "ms",   "ms after" };
     table rows;
-    table_init(&rows, "llrrrrr", titles);
+    table_init(&rows, plan->ms_before > 0 ? "llrrrrrrr" : "llrrrrr", titles);
     for (int64_t i = 0; i < plan->count; i++)
         add_choice(&rows, run, &plan->choices[i]);
     if (run->verbose == 0) table_fold(&rows);

@@ -60,6 +60,12 @@ const opt_entry budget_options[] = {
       "parameters left / before in the selected layers: 0.5 or 50%" },
     { OPT_SIZE_OR_PART, '\0', "size", "BYTES|P%", PLACE(size), 0, 0,
       "tensor bytes of the whole output: 60M, 512MiB or 80%" },
+    { OPT_TIME_OR_PART, '\0', "latency", "MS|R", PLACE(latency), 0, 0,
+      "time of one pass, with --timings: 12.5, 800us, 0.7 or 70%" },
+    { OPT_FLAG, '\0', "no-slower", NULL, PLACE(no_slower), 0, 0,
+      "leave layers dense whose factors are not faster, with --timings" },
+    { OPT_TEXT, '\0', "timings", "FILE", PLACE(timings), 0, 0,
+      "times of layers on the target, by bench or python -m eckart.measure" },
     { OPT_INTEGER, '\0', "rank", "K", PLACE(rank), 1, 1e15,
       "rank K in every layer where that pays" },
     { OPT_PART, '\0', "energy", "E", PLACE(energy), DBL_MIN, 1,
@@ -76,6 +82,7 @@ void settings_init(settings *out)
     out->rank_multiple = 1;
     out->keep = out->energy = out->error = -1;
     out->size = (opt_size){ -1, -1 };
+    out->latency = (opt_time){ -1, -1 };
     out->rank = -1;
 }
 
@@ -98,6 +105,12 @@ eck_status settings_parse(session *run, const command *about, settings *out, con
     run->context.memory = out->memory;
     if (out->cache && out->no_cache)
         return session_usage(run, "--cache and --no-cache contradict each other");
+    if (!out->timings &&
+        (out->latency.milliseconds >= 0 || out->latency.part >= 0 || out->no_slower))
+        return session_usage(run,
+                             "%s is judged by times of the target machine: give --timings FILE "
+                             "(python -m eckart.measure or eckart bench --json makes one)",
+                             out->no_slower ? "--no-slower" : "--latency");
     return ECK_OK;
 }
 
@@ -164,7 +177,8 @@ void settings_store(eck_store_options *out, char **cache_out, session *run, cons
 
 bool settings_has_budget(const settings *from)
 {
-    return from->keep >= 0 || from->size.bytes >= 0 || from->size.part >= 0 || from->rank >= 0 ||
+    return from->keep >= 0 || from->size.bytes >= 0 || from->size.part >= 0 ||
+           from->latency.milliseconds >= 0 || from->latency.part >= 0 || from->rank >= 0 ||
            from->energy >= 0 || from->error >= 0;
 }
 
@@ -177,6 +191,9 @@ eck_budget settings_budget(const settings *from)
     budget.rank = from->rank;
     budget.energy = from->energy;
     budget.error = from->error;
+    budget.latency = from->latency.milliseconds;
+    budget.latency_part = from->latency.part;
+    budget.no_slower = from->no_slower;
     return budget;
 }
 

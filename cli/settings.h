@@ -24,6 +24,9 @@ typedef struct settings {
     opt_size size;
     int64_t rank;
     const char *key;
+    const char *timings;
+    opt_time latency;
+    bool no_slower;
 } settings;
 
 /** Defaults; the rest of a command's own struct is left alone. */
@@ -37,7 +40,8 @@ extern const opt_entry run_options[]; /**< --threads --memory --json --quiet --v
 extern const opt_entry selection_options[]; /**< --include --exclude --min-size --key */
 extern const opt_entry factor_options[]; /**< --method --dtype --split --rank-multiple */
 extern const opt_entry cache_options[]; /**< --cache --no-cache */
-extern const opt_entry budget_options[]; /**< --keep --size --rank --energy --error */
+extern const opt_entry budget_options[]; /**< --keep --size --latency --no-slower --timings --rank
+                                          --energy --error */
 
 /** Parses, and tells the session and its context what all commands share. */
 eck_status settings_parse(session *run, const command *about, settings *out, const char **operands,
@@ -55,6 +59,7 @@ void settings_store(eck_store_options *out, char **cache_out, session *run, cons
 uint32_t settings_methods(const settings *from);
 
 bool settings_has_budget(const settings *from);
+/** The budget, without its timings. */
 eck_budget settings_budget(const settings *from);
 
 /** Storage type a --dtype word names; NONE for "same". */

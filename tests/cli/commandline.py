@@ -49,6 +49,25 @@ def weights():
     return tensors
 
 
+def timings():
+    """Times of the layers of weights(): queries gain below rank 24, the wide layers below 40 and the narrow ones never."""
+    layers = []
+    for i in range(2):
+        layer = f"encoder.layer.{i}"
+        for name, shape, dense, per_rank in (
+            ("attention.self.query", [64, 64], 0.5, 0.02), ("intermediate.dense", [128, 64], 1.0, 0.025),
+            ("output.dense", [64, 128], 1.0, 0.125),
+        ):
+            points = [{"method": "dense", "ranks": [], "milliseconds": dense}]
+            points += [{"method": "svd", "ranks": [r], "milliseconds": 0.02 + r * per_rank} for r in (8, 16, 32)]
+            use = {"rows": 16, "input": [], "output": []}
+            layers.append({"name": f"{layer}.{name}", "kind": "linear", "shape": shape, "uses": [use], "points": points})
+    return {
+        "format": "eckart-timings", "version": 1, "model": "model", "runtime": "made", "runtime_version": "1", "cpu": "made",
+        "threads": 1, "rounds": 1, "inputs": {}, "whole": {"milliseconds": 6.0, "low": 6.0, "high": 6.0}, "layers": layers,
+    }
+
+
 def make_inputs(folder):
     """Everything the cases name, in a folder."""
     a = matrix_of(range(16, 0, -1)).astype(numpy.float32)
@@ -68,6 +87,7 @@ def make_inputs(folder):
     model.mkdir()
     safetensors.numpy.save_file(weights(), model / "model.safetensors", metadata={"format": "pt"})
     (model / "config.json").write_text(json.dumps({"architectures": ["BertModel"], "model_type": "bert"}))
+    (folder / "timings.json").write_text(json.dumps(timings()))
     (model / "README.md").write_text("made by tests\n")
     safetensors.numpy.save_file(weights(), folder / "single.safetensors", metadata={"format": "pt"})
 

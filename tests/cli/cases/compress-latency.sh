@@ -1,0 +1,1 @@
+eckart compress model -o out --latency 70% --timings timings.json

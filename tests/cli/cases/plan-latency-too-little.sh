@@ -1,0 +1,1 @@
+eckart plan model --latency 5us --timings timings.json

@@ -1,0 +1,1 @@
+eckart plan model --latency 3h --timings timings.json

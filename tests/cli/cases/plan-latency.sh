@@ -1,0 +1,1 @@
+eckart plan model --latency 0.8 --no-slower --timings timings.json
