@@ -28,6 +28,15 @@
 #define ECKI_AVX2 "avx2,fma,f16c"
 #define ECKI_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
 
+/** A loop that the loader picks for the processor from builds of the same C; what it computes may not depend on the
+ * build. Sanitizers start too late for it. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define ECKI_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define ECKI_CLONES
+#endif
+
 /** Tells the processor that a loop waits for another thread. */
 #if defined(__x86_64__)
 #define ECKI_REST() __builtin_ia32_pause()

@@ -57,6 +57,12 @@ eck_status eck_array_create(eck_array **out, eck_dtype dtype, int32_t ndim, cons
     return create(out, true, dtype, ndim, shape, err);
 }
 
+eck_status ecki_array_create_raw(eck_array **out, eck_dtype dtype, int32_t ndim,
+                                 const int64_t *shape, eck_error *err)
+{
+    return create(out, false, dtype, ndim, shape, err);
+}
+
 void eck_array_free(eck_array *array)
 {
     if (!array) return;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/compiler.h"
 
 enum { BLOCK = 512 };
 
@@ -36,10 +37,17 @@ static inline float float_of_bits(uint32_t bits)
 // ---- One element of each small type, written without branches so that the loops become vector
 // code.
 
+// yes or no. A choice by masks: of branches around arithmetic compilers make no vectors.
+static inline uint32_t choose(bool which, uint32_t yes, uint32_t no)
+{
+    const uint32_t mask = 0 - (uint32_t)which;
+    return (yes & mask) | (no & ~mask);
+}
+
 static inline float float_of_bf16(uint16_t bits)
 {
     const uint32_t wide = (uint32_t)bits << 16;
-    const uint32_t quiet = (wide & 0x7fffffff) > 0x7f800000 ? 0x00400000 : 0;
+    const uint32_t quiet = choose((wide & 0x7fffffff) > 0x7f800000, 0x00400000, 0);
     return float_of_bits(wide | quiet);
 }
 
@@ -48,7 +56,7 @@ static inline uint16_t bf16_of_float(float value)
     const uint32_t bits = bits_of_float(value);
     const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     const uint32_t quiet = bits >> 16 | 0x40;
-    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+    return (uint16_t)choose((bits & 0x7fffffff) > 0x7f800000, quiet, rounded);
 }
 
 static inline float float_of_f16(uint16_t bits)
@@ -57,11 +65,11 @@ static inline float float_of_f16(uint16_t bits)
     const uint32_t rest = (uint32_t)(bits & 0x7fff) << 13;
     // The exponents of F32 and F16 differ by 112 in bias; those of infinity by as much again.
     const uint32_t normal = rest + (112u << 23);
-    const uint32_t special = (rest + (224u << 23)) | (rest > 0x7c00u << 13 ? 0x00400000 : 0);
+    const uint32_t special = (rest + (224u << 23)) | choose(rest > 0x7c00u << 13, 0x00400000, 0);
     // Subnormal m 2^-24 = (1 + m 2^-10) 2^-14 - 2^-14, without a subnormal on the way.
     const uint32_t small = bits_of_float(float_of_bits(rest + (113u << 23)) - 0x1p-14f);
-    uint32_t wide = rest < 0x0400u << 13 ? small : normal;
-    wide = rest >= 0x7c00u << 13 ? special : wide;
+    uint32_t wide = choose(rest < 0x0400u << 13, small, normal);
+    wide = choose(rest >= 0x7c00u << 13, special, wide);
     return float_of_bits(wide | sign);
 }
 
@@ -75,9 +83,9 @@ static inline uint16_t f16_of_float(float value)
     // for us.
     const uint32_t small = bits_of_float(float_of_bits(rest) + 0.5f) - 0x3f000000;
     const uint32_t quiet = (rest >> 13 & 0x3ff) | 0x7e00;
-    uint32_t narrow = rest < 0x38800000 ? small : normal; // 2^-14
-    narrow = rest >= 0x47800000 ? 0x7c00 : narrow; // 2^16
-    narrow = rest > 0x7f800000 ? quiet : narrow;
+    uint32_t narrow = choose(rest < 0x38800000, small, normal); // 2^-14
+    narrow = choose(rest >= 0x47800000, 0x7c00, narrow); // 2^16
+    narrow = choose(rest > 0x7f800000, quiet, narrow);
     return (uint16_t)(narrow | sign);
 }
 
@@ -149,7 +157,7 @@ typedef void widen32(const char *in, float *out, int64_t count);
 typedef void widen64(const char *in, double *out, int64_t count);
 typedef void round32(const float *in, char *out, int64_t count);
 
-static void widen_f16(const char *in, float *out, int64_t count)
+ECKI_CLONES static void widen_f16(const char *in, float *out, int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
@@ -159,7 +167,7 @@ static void widen_f16(const char *in, float *out, int64_t count)
     }
 }
 
-static void round_f16(const float *in, char *out, int64_t count)
+ECKI_CLONES static void round_f16(const float *in, char *out, int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
@@ -168,7 +176,7 @@ static void round_f16(const float *in, char *out, int64_t count)
     }
 }
 
-static void widen_bf16(const char *in, float *out, int64_t count)
+ECKI_CLONES static void widen_bf16(const char *in, float *out, int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
@@ -178,7 +186,7 @@ static void widen_bf16(const char *in, float *out, int64_t count)
     }
 }
 
-static void round_bf16(const float *in, char *out, int64_t count)
+ECKI_CLONES static void round_bf16(const float *in, char *out, int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
@@ -338,21 +346,21 @@ static void odd_u64(const char *in, double *out, int64_t count)
     }
 }
 
-static void double_of_float(const float *in, double *out, int64_t count)
+ECKI_CLONES static void double_of_float(const float *in, double *out, int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++)
         out[i] = in[i];
 }
 
-static void odd_of_double(const double *in, float *out, int64_t count)
+ECKI_CLONES static void odd_of_double(const double *in, float *out, int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++)
         out[i] = odd_float(in[i]);
 }
 
-static void float_of_double(const double *in, float *out, int64_t count)
+ECKI_CLONES static void float_of_double(const double *in, float *out, int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++)

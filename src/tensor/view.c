@@ -101,6 +101,9 @@ static void read_turned_tile(const eck_view *view, int64_t row, int64_t col, eck
 
 void ecki_view_read(const eck_view *view, int64_t row, int64_t col, eck_panel out)
 {
+    // whole rows that lie one after another on both sides are one long row
+    if (view->stride[1] == 1 && view->stride[0] == out.cols && out.ld == out.cols && col == 0)
+        out = ecki_panel(out.data, out.dtype, ecki_min(out.rows, 1), out.rows * out.cols);
     if (llabs(view->stride[1]) <= llabs(view->stride[0]) || out.rows == 1) {
         for (int64_t i = 0; i < out.rows; i++)
             read_row(view, row, col, out, i);
