@@ -231,7 +231,7 @@ static eck_status apply_q(double **out, const dense_run *run, int64_t k, eck_err
 {
     eck_status status = ECK_OK;
     double *u = NULL;
-    const ecki_reflectors q = { run->q, run->m, run->n, run->tau };
+    const ecki_reflectors q = { run->q, run->m, run->n, run->tau, 0 };
     ECK_ALLOC(u, run->m * k);
     for (int64_t j = 0; j < k; j++)
         memcpy(u + j * run->m, run->svd.u + j * run->n, (size_t)run->n * sizeof *u);

@@ -3,6 +3,7 @@
 // a query), and character arguments carry their length at the end of the list.
 #include "linalg/lapack.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -20,6 +21,9 @@ void dstemr_(const char *jobz, const char *range, const int32_t *n, double *d, d
              double *w, double *z, const int32_t *ldz, const int32_t *nzc, int32_t *isuppz,
              int32_t *tryrac, double *work, const int32_t *lwork, int32_t *iwork,
              const int32_t *liwork, int32_t *info, size_t, size_t);
+void dstein_(const int32_t *n, const double *d, const double *e, const int32_t *m, const double *w,
+             const int32_t *iblock, const int32_t *isplit, double *z, const int32_t *ldz,
+             double *work, int32_t *iwork, int32_t *ifail, int32_t *info);
 void dstedc_(const char *compz, const int32_t *n, double *d, double *e, double *z,
              const int32_t *ldz, double *work, const int32_t *lwork, int32_t *iwork,
              const int32_t *liwork, int32_t *info, size_t);
@@ -48,6 +52,8 @@ void dgesvj_(const char *joba, const char *jobu, const char *jobv, const int32_t
              size_t, size_t, size_t);
 void dpotrf_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, int32_t *info,
              size_t);
+void dsygst_(const int32_t *itype, const char *uplo, const int32_t *n, double *a,
+             const int32_t *lda, const double *b, const int32_t *ldb, int32_t *info, size_t);
 void dpotrs_(const char *uplo, const int32_t *n, const int32_t *nrhs, const double *a,
              const int32_t *lda, double *b, const int32_t *ldb, int32_t *info, size_t);
 
@@ -155,6 +161,40 @@ done:
     return status;
 }
 
+// True if an off-diagonal number is lost in rounding beside its neighbours: T is two matrices then.
+static bool falls_apart(const ecki_tridiagonal *t)
+{
+    for (int64_t i = 0; i + 1 < t->n; i++) {
+        const double beside = sqrt(fabs(t->diagonal[i]) * fabs(t->diagonal[i + 1]));
+        if (!(fabs(t->off_diagonal[i]) > DBL_EPSILON * beside)) return true;
+    }
+    return false;
+}
+
+eck_status ecki_dstein(double *z, const ecki_tridiagonal *t, const double *values, int64_t count,
+                       int64_t *info_out, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    workspace w = { 0 };
+    int32_t info = 0;
+    *info_out = 1;
+    ECK_TRY(workspace_init(&w, "dstein", t->n, 5 * t->n, t->n + 3 * ecki_max(count, t->n), err));
+    if (falls_apart(t)) goto done;
+    const int32_t n = (int32_t)t->n, m = (int32_t)count;
+    // one block, and it ends at n
+    int32_t *const block = w.integers + n, *const split = block + ecki_max(m, n);
+    int32_t *const failed = split + ecki_max(m, n);
+    for (int32_t i = 0; i < m; i++)
+        block[i] = 1;
+    split[0] = n;
+    dstein_(&n, t->diagonal, t->off_diagonal, &m, values, block, split, z, &n, w.work, w.integers,
+            failed, &info);
+    status = hand_on(info_out, info, "dstein", err);
+done:
+    workspace_clear(&w);
+    return status;
+}
+
 eck_status ecki_dstedc(double *z, const ecki_tridiagonal *t, int64_t *info_out, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -186,10 +226,11 @@ eck_status ecki_dormql(double *c, int64_t ldc, int64_t columns, const ecki_refle
     workspace w = { 0 };
     int32_t info = 0;
     if (h->k == 0 || columns == 0) return ECK_OK;
-    ECK_TRY(workspace_init(&w, "dormql", ecki_max(ldc, columns),
+    ECK_TRY(workspace_init(&w, "dormql", ecki_max(h->ld, ecki_max(ldc, columns)),
                            columns * BLOCK + (BLOCK + 1) * BLOCK, 0, err));
     const int32_t m = (int32_t)h->m, n = (int32_t)columns, k = (int32_t)h->k, ld = (int32_t)ldc;
-    dormql_("L", "N", &m, &n, &k, h->v, &m, h->tau, c, &ld, w.work, &w.lwork, &info, 1, 1);
+    const int32_t lda = (int32_t)ecki_max(h->ld, h->m);
+    dormql_("L", "N", &m, &n, &k, h->v, &lda, h->tau, c, &ld, w.work, &w.lwork, &info, 1, 1);
     status = require_zero(info, "dormql", err);
 done:
     workspace_clear(&w);
@@ -254,10 +295,11 @@ eck_status ecki_dormqr(double *c, int64_t columns, const ecki_reflectors *h, eck
     workspace w = { 0 };
     int32_t info = 0;
     if (h->k == 0 || columns == 0) return ECK_OK;
-    ECK_TRY(workspace_init(&w, "dormqr", ecki_max(h->m, columns),
+    ECK_TRY(workspace_init(&w, "dormqr", ecki_max(h->ld, ecki_max(h->m, columns)),
                            columns * BLOCK + (BLOCK + 1) * BLOCK, 0, err));
     const int32_t m = (int32_t)h->m, n = (int32_t)columns, k = (int32_t)h->k;
-    dormqr_("L", "N", &m, &n, &k, h->v, &m, h->tau, c, &m, w.work, &w.lwork, &info, 1, 1);
+    const int32_t lda = (int32_t)ecki_max(h->ld, h->m);
+    dormqr_("L", "N", &m, &n, &k, h->v, &lda, h->tau, c, &m, w.work, &w.lwork, &info, 1, 1);
     status = require_zero(info, "dormqr", err);
 done:
     workspace_clear(&w);
@@ -339,6 +381,19 @@ eck_status ecki_dpotrf(double *g, int64_t n, int64_t *info_out, eck_error *err)
 done:
     workspace_clear(&w);
     return status;
+}
+
+eck_status ecki_dsygst(double *a, const double *lower, int64_t n, eck_error *err)
+{
+    if (n == 0) return ECK_OK;
+    if (n > INT32_MAX)
+        return ecki_error(err, ECK_E_SHAPE, -1, "size %lld is too large for dsygst: at most %d",
+                          (long long)n, INT32_MAX);
+    const int32_t order = (int32_t)n, type = 2;
+    int32_t info = 0;
+    // U A U^T for LAPACK's upper U = L^T.
+    dsygst_(&type, "U", &order, a, &order, lower, &order, &info, 1);
+    return require_zero(info, "dsygst", err);
 }
 
 eck_status ecki_dpotrs(double *x, int64_t rows, const double *lower, int64_t n, eck_error *err)

@@ -37,6 +37,11 @@ typedef struct ecki_places {
 eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, ecki_places places, int64_t *info_out,
                        eck_error *err);
 
+/** Vectors of given values, ascending, z column-major [n,count], by inverse iteration: cheap for few of many. info_out is
+ * positive too when T falls into parts, whose values would have to be kept apart. */
+eck_status ecki_dstein(double *z, const ecki_tridiagonal *t, const double *values, int64_t count,
+                       int64_t *info_out, eck_error *err);
+
 /** All vectors, ascending, z column-major [n,n]. */
 eck_status ecki_dstedc(double *z, const ecki_tridiagonal *t, int64_t *info_out, eck_error *err);
 
@@ -45,6 +50,7 @@ typedef struct ecki_reflectors {
     double *v;
     int64_t m, k;
     const double *tau;
+    int64_t ld; /**< 0: m */
 } ecki_reflectors;
 
 /** The first m rows of c [ldc,columns] = H_k .. H_1 of them, reflectors as dsytrd leaves them: the
@@ -94,6 +100,9 @@ int64_t ecki_dgesvx_work(int64_t m, int64_t n, bool vectors, ecki_svd_solver sol
 
 /** G = L L^T on the lower triangle of a row-major matrix. */
 eck_status ecki_dpotrf(double *g, int64_t n, int64_t *info_out, eck_error *err);
+
+/** a = L^T A L on the lower triangle of a row-major A [n,n], L as ecki_dpotrf() leaves it. */
+eck_status ecki_dsygst(double *a, const double *lower, int64_t n, eck_error *err);
 
 /** x = x G^-1 for a row-major x [rows,n], G as ecki_dpotrf() leaves it. */
 eck_status ecki_dpotrs(double *x, int64_t rows, const double *lower, int64_t n, eck_error *err);

@@ -89,7 +89,7 @@ static eck_status apply_one_stage(double *z, const eck_spectrum *spectrum, int64
         for (int64_t c = 0; c < count; c++)
             memcpy(block + c * rows, spectrum->packed + (first + c) * (first + c - 1) / 2,
                    (size_t)(first + c) * sizeof *block);
-        const ecki_reflectors h = { block, rows, count, spectrum->t.tau + first - 1 };
+        const ecki_reflectors h = { block, rows, count, spectrum->t.tau + first - 1, 0 };
         ECK_TRY(ecki_dormql(z, n, columns, &h, err));
     }
 done:

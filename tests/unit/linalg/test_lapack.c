@@ -39,21 +39,21 @@ static void reduction_and_vectors(void **state)
     memcpy(off, e, sizeof e);
     expect_ok(ecki_dsterf(N, values, off, &info, &err), &err);
     expect_info(info, 0);
-    for (int method = 0; method < 2; method++) {
-        const int64_t k = method ? N : 5;
+    for (int method = 0; method < 3; method++) {
+        static const char *const names[] = { "A z - lambda z, dstemr", "A z - lambda z, dstedc",
+                                             "A z - lambda z, dstein" };
+        const int64_t k = method == 1 ? N : 5;
         info = -1;
-        if (method)
+        if (method == 0)
+            expect_ok(ecki_dstemr(z, &t, (ecki_places){ 0, k }, &info, &err), &err);
+        else if (method == 1)
             expect_ok(ecki_dstedc(z, &t, &info, &err), &err);
         else
-            expect_ok(ecki_dstemr(z, &t, (ecki_places){ 0, k }, &info, &err), &err);
+            expect_ok(ecki_dstein(z, &t, values + N - k, k, &info, &err), &err);
         expect_info(info, 0);
         // The reflectors lie above the superdiagonal, in columns 1 .. N-1.
-        const ecki_reflectors h = { reduced + N, N - 1, N - 1, tau };
-        double packed[N * N];
-        for (int c = 0; c < N - 1; c++)
-            memcpy(packed + c * (N - 1), h.v + c * N, (N - 1) * sizeof(double));
-        const ecki_reflectors dense = { packed, N - 1, N - 1, tau };
-        expect_ok(ecki_dormql(z, N, k, &dense, &err), &err);
+        const ecki_reflectors h = { reduced + N, N - 1, N - 1, tau, N };
+        expect_ok(ecki_dormql(z, N, k, &h, &err), &err);
         double worst = 0.0;
         for (int64_t j = 0; j < k; j++)
             for (int i = 0; i < N; i++) {
@@ -63,9 +63,46 @@ static void reduction_and_vectors(void **state)
                 worst = fmax(worst, fabs(sum));
             }
         // ||A z - lambda z|| <= c n u ||A||, ||A||_2 below 2 sqrt(n) + 4.
-        expect_at_most(method ? "A z - lambda z, dstedc" : "A z - lambda z, dstemr", worst,
-                       10.0 * N * 0x1p-53 * 14.0);
+        expect_at_most(names[method], worst, 10.0 * N * 0x1p-53 * 14.0);
     }
+}
+
+// Inverse iteration leaves to others what falls into parts.
+static void parts_are_left_alone(void **state)
+{
+    (void)state;
+    eck_error err = ECK_ERROR_INIT;
+    double d[4] = { 1.0, 2.0, 3.0, 4.0 }, e[4] = { 0.5, 0x1p-60, 0.5, 0.0 }, value = 4.2, z[4];
+    int64_t info = 0;
+    const ecki_tridiagonal t = { 4, d, e, NULL };
+    expect_ok(ecki_dstein(z, &t, &value, 1, &info, &err), &err);
+    assert_true(info > 0);
+}
+
+// L^T A L by LAPACK and written out.
+static void congruence(void **state)
+{
+    (void)state;
+    eck_error err = ECK_ERROR_INIT;
+    double a[N * N], lower[N * N], found[N * N], worst = 0.0;
+    fill_symmetric(a);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++)
+            lower[i * N + j] = j < i    ? ecki_random_normal(3, 2, (uint64_t)(i * N + j))
+                               : j == i ? 1.0 + i
+                                        : 0.0;
+    memcpy(found, a, sizeof a);
+    expect_ok(ecki_dsygst(found, lower, N, &err), &err);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j <= i; j++) {
+            double sum = -found[i * N + j];
+            for (int p = 0; p < N; p++)
+                for (int q = 0; q < N; q++)
+                    sum += lower[p * N + i] * a[p * N + q] * lower[q * N + j];
+            worst = fmax(worst, fabs(sum));
+        }
+    // Each element is a sum of n^2 products of at most about 24 * 3 * 24: c n u of that.
+    expect_at_most("L^T A L", worst, 10.0 * N * 0x1p-53 * 24.0 * 3.0 * 24.0);
 }
 
 // Q R = A, Q^T Q = I, and dormqr applies the same Q.
@@ -100,7 +137,7 @@ static void qr(void **state)
     memset(c, 0, sizeof c);
     c[3] = 1.0; // column 0: the fourth unit vector
     c[M + 20] = 1.0; // column 1: the twenty-first
-    const ecki_reflectors h = { f, M, K, tau };
+    const ecki_reflectors h = { f, M, K, tau, 0 };
     expect_ok(ecki_dormqr(c, 2, &h, &err), &err);
     for (int i = 0; i < M; i++) {
         assert_true(fabs(c[i] - q[3 * M + i]) < 10.0 * M * 0x1p-53);
@@ -173,10 +210,13 @@ static void nothing_and_too_much(void **state)
     expect_ok(ecki_dgeqrf(x, 5, 0, 5, x, &err), &err);
     expect_ok(ecki_dorgqr(x, 5, 0, 0, x, &err), &err);
     expect_ok(ecki_dpotrf(x, 0, &info, &err), &err);
+    expect_ok(ecki_dsygst(x, x, 0, &err), &err);
     const int64_t large = (int64_t)1 << 31;
     ecki_tridiagonal huge = { large, x, x, x };
     assert_int_equal(ecki_dsytrd(&huge, x, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dstemr(x, &huge, (ecki_places){ 0, 1 }, &info, &err), ECK_E_SHAPE);
+    assert_int_equal(ecki_dstein(x, &huge, x, 1, &info, &err), ECK_E_SHAPE);
+    assert_int_equal(ecki_dsygst(x, x, large, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dstedc(x, &huge, &info, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dsterf(large, x, x, &info, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dgeqrf(x, large, 1, large, x, &err), ECK_E_SHAPE);
@@ -192,7 +232,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reduction_and_vectors),
-
+        cmocka_unit_test(parts_are_left_alone),
+        cmocka_unit_test(congruence),
         cmocka_unit_test(qr),
         cmocka_unit_test(three_solvers),
         cmocka_unit_test(cholesky),
