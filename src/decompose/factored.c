@@ -1,13 +1,9 @@
 /**
- * Sums of thin products: stacking, values, the truncated factors. How the decomposition is found
- * lies in factored_qr.c and factored_grams.c.
- *
- * Always true: the stacked factors are finite, their largest numbers within 2^-60 .. 2^60, so that
- * squares of squares stay within F64.
+ * Sums of thin products: values, the truncated factors. How the factors are read lies in factored_panels.c, how the
+ * decomposition is found in factored_qr.c and factored_grams.c.
  */
 #include "decompose/factored_parts.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -16,109 +12,6 @@
 #include "linalg/gemm.h"
 #include "tensor/codec.h"
 #include "tensor/view.h"
-
-enum { FAR = 60 }; // exponents beyond which factors are scaled
-
-/* ---- stacking ------------------------------------------------------------------------------ */
-
-static eck_status check_terms(eck_factored *f, const eck_term *terms, int64_t count, eck_error *err)
-{
-    eck_status status = ECK_OK;
-
-    ECK_REQUIRE(count > 0, ECK_E_RANGE, -1, "a sum of no products");
-    for (int64_t i = 0; i < count; i++) {
-        const eck_view *first = &terms[i].first, *last = &terms[i].last;
-        ECK_REQUIRE(first->ndim == 2 && last->ndim == 2 && first->shape[0] == last->shape[1],
-                    ECK_E_SHAPE, -1, "factors of term %lld do not fit each other", (long long)i);
-        ECK_REQUIRE(last->shape[0] == terms[0].last.shape[0] &&
-                        first->shape[1] == terms[0].first.shape[1],
-                    ECK_E_SHAPE, -1, "term %lld is %lld x %lld, the first is %lld x %lld",
-                    (long long)i, (long long)last->shape[0], (long long)first->shape[1],
-                    (long long)terms[0].last.shape[0], (long long)terms[0].first.shape[1]);
-        ECK_REQUIRE(eck_dtype_is_readable(first->dtype) && eck_dtype_is_readable(last->dtype),
-                    ECK_E_RANGE, -1, "a factor of type %s holds no numbers",
-                    eck_dtype_name(first->dtype));
-        ECK_REQUIRE(isfinite(terms[i].weight), ECK_E_NONFINITE, -1,
-                    "the weight of term %lld is no number", (long long)i);
-        ECK_REQUIRE(ecki_add(f->info.width, first->shape[0], &f->info.width), ECK_E_SHAPE, -1,
-                    "too many columns");
-    }
-    f->info.rows = terms[0].last.shape[0];
-    f->info.cols = terms[0].first.shape[1];
-done:
-    return status;
-}
-
-/** The largest |x| of `count` numbers, all of them finite. */
-static eck_status largest_of(double *out, const double *x, int64_t count, const char *what,
-                             eck_error *err)
-{
-    eck_status status = ECK_OK;
-    double largest = 0;
-    int64_t wrong = 0;
-
-#pragma omp simd reduction(max : largest) reduction(+ : wrong)
-    for (int64_t i = 0; i < count; i++) {
-        const double size = fabs(x[i]);
-        largest = size > largest ? size : largest;
-        wrong += size <= DBL_MAX ? 0 : 1;
-    }
-    ECK_REQUIRE(wrong == 0, ECK_E_NONFINITE, ecki_first_nonfinite(x, count),
-                "the %s factor holds NaN or infinity", what);
-    *out = largest;
-done:
-    return status;
-}
-
-/** Scales by a power of two to a largest number in [1,2) where it is far from there; the inverse goes to
- * *unit. */
-static eck_status normalise(double *x, int64_t count, double *unit, const char *what,
-                            eck_error *err)
-{
-    eck_status status = ECK_OK;
-    double largest = 0;
-    int exponent = 0;
-
-    ECK_TRY(largest_of(&largest, x, count, what, err));
-    if (largest == 0) return ECK_OK;
-    frexp(largest, &exponent);
-    if (exponent > -FAR && exponent < FAR) return ECK_OK;
-    const double scale = ldexp(1, 1 - exponent);
-    for (int64_t i = 0; i < count; i++)
-        x[i] *= scale;
-    *unit *= ldexp(1, exponent - 1);
-done:
-    return status;
-}
-
-/** Side by side and one above the other; weights go into the last factors. */
-static eck_status stack(eck_factored *f, const eck_term *terms, int64_t count, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const int64_t rows = f->info.rows, cols = f->info.cols, width = f->info.width;
-    int64_t left = 0, right = 0, at = 0;
-
-    ECK_REQUIRE(ecki_mul(rows, width, &left) && ecki_mul(cols, width, &right), ECK_E_SHAPE, -1,
-                "factors are too large");
-    ECK_ALLOC_RAW(f->last, left);
-    ECK_ALLOC_RAW(f->first, right);
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t r = terms[i].first.shape[0];
-        const eck_panel top = { f->first + at * cols, ECK_DTYPE_F64, r, cols, cols };
-        const eck_panel side = { f->last + at, ECK_DTYPE_F64, rows, r, width };
-        ecki_view_read(&terms[i].first, 0, 0, top);
-        ecki_view_read(&terms[i].last, 0, 0, side);
-        for (int64_t a = 0; terms[i].weight != 1 && a < rows; a++)
-            for (int64_t b = 0; b < r; b++)
-                f->last[a * width + at + b] *= terms[i].weight;
-        at += r;
-    }
-    f->unit = 1;
-    ECK_TRY(normalise(f->first, right, &f->unit, "first", err));
-    ECK_TRY(normalise(f->last, left, &f->unit, "last", err));
-done:
-    return status;
-}
 
 /* ---- values -------------------------------------------------------------------------------- */
 
@@ -149,8 +42,8 @@ done:
     return status;
 }
 
-eck_status eck_factored_create(eck_factored **out, const eck_term *terms, int64_t count,
-                               int64_t rank, eck_error *err)
+static eck_status create(eck_factored **out, const eck_term *terms, int64_t count, int64_t rank,
+                         bool copy, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_factored *f = NULL;
@@ -158,10 +51,7 @@ eck_status eck_factored_create(eck_factored **out, const eck_term *terms, int64_
 
     ECK_ALLOC(f, 1);
     ECK_REQUIRE(rank >= 0, ECK_E_RANGE, -1, "rank %lld", (long long)rank);
-    ECK_TRY(check_terms(f, terms, count, err));
-    ECK_REQUIRE(f->info.rows > 0 && f->info.cols > 0 && f->info.width > 0, ECK_E_SHAPE, -1,
-                "a factor of size 0");
-    ECK_TRY(stack(f, terms, count, err));
+    ECK_TRY(ecki_factored_take(f, terms, count, copy, err));
     if (rank > 0) ECK_TRY(ecki_factored_grams(&served, f, rank, err));
     if (!served) ECK_TRY(ecki_factored_reduce(f, err));
     *out = f;
@@ -171,20 +61,33 @@ done:
     return status;
 }
 
+eck_status eck_factored_create(eck_factored **out, const eck_term *terms, int64_t count,
+                               int64_t rank, eck_error *err)
+{
+    return create(out, terms, count, rank, true, err);
+}
+
+eck_status ecki_factored_borrow(eck_factored **out, const eck_term *terms, int64_t count,
+                                int64_t rank, eck_error *err)
+{
+    return create(out, terms, count, rank, false, err);
+}
+
 void eck_factored_free(eck_factored *f)
 {
     if (!f) return;
-    ecki_free(f->last);
-    ecki_free(f->first);
+    for (int64_t i = 0; f->owned && i < 2 * f->count; i++)
+        eck_array_free(f->owned[i]);
+    ecki_free(f->owned);
+    ecki_free(f->terms);
     ecki_free(f->values);
     ecki_free(f->tails);
     ecki_free(f->ql);
     ecki_free(f->qr);
     ecki_free(f->core_u);
     ecki_free(f->core_v);
-    ecki_free(f->root);
-    ecki_free(f->product);
-    ecki_free(f->vectors);
+    ecki_free(f->left_mix);
+    ecki_free(f->right_mix);
     ecki_free(f);
 }
 
@@ -224,7 +127,7 @@ static eck_status round_to(eck_array **out, const double *x, int64_t rows, int64
     double *back = NULL;
     enum { CHUNK = 4096 };
 
-    ECK_TRY(eck_array_create(&array, store, 2, (int64_t[]){ rows, cols }, err));
+    ECK_TRY(ecki_array_create_raw(&array, store, 2, (int64_t[]){ rows, cols }, err));
     ecki_round_f64(store, x, array->data, rows * cols);
     ECK_ALLOC_RAW(back, CHUNK);
     for (int64_t at = 0; store != ECK_DTYPE_F64 && at < rows * cols; at += CHUNK) {
@@ -243,43 +146,55 @@ done:
     return status;
 }
 
-/** The first factor and what rounding changed in it, one above the other, and the same of the last side by
- * side: first [2k,cols] = (F; dF), last [rows,2k] = (dL, L + dL). */
+/** The factors before and after they were rounded. */
 typedef struct rounding {
-    double *first, *last;
-    int64_t rows, cols, k;
+    const double *first, *last;
+    const eck_array *first_stored, *last_stored;
 } rounding;
 
-static eck_status rounding_init(rounding *out, const double *first, const double *last,
-                                const eck_array *first_stored, const eck_array *last_stored,
-                                eck_error *err)
+/** gram [2k,2k] of (F; dF), below and on the diagonal: the first factor and what rounding changed in it, by columns. */
+static eck_status first_gram(double *gram, const rounding *r, double *room, int64_t height,
+                             eck_error *err)
 {
     eck_status status = ECK_OK;
-    const int64_t k = first_stored->shape[0], cols = first_stored->shape[1];
-    const int64_t rows = last_stored->shape[0];
-    rounding r = { NULL, NULL, rows, cols, k };
-    double *row = NULL;
+    const int64_t k = r->first_stored->shape[0], cols = r->first_stored->shape[1];
+    const eck_view stored = eck_array_view(r->first_stored);
 
-    ECK_ALLOC_RAW(r.first, 2 * k * cols);
-    ECK_ALLOC_RAW(r.last, 2 * k * rows);
-    memcpy(r.first, first, (size_t)(k * cols) * sizeof *first);
-    double *change = r.first + k * cols;
-    ecki_widen_f64(first_stored->dtype, first_stored->data, 1, change, k * cols);
-    for (int64_t i = 0; i < k * cols; i++)
-        change[i] -= first[i];
-    ECK_ALLOC_RAW(row, rows * k);
-    ecki_widen_f64(last_stored->dtype, last_stored->data, 1, row, rows * k);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < k; j++) {
-            r.last[i * 2 * k + j] = row[i * k + j] - last[i * k + j];
-            r.last[i * 2 * k + k + j] = row[i * k + j];
-        }
-    *out = r;
-    memset(&r, 0, sizeof r);
+    for (int64_t at = 0; at < cols; at += height) {
+        const int64_t count = ecki_min(height, cols - at);
+        double *change = room + k * count;
+        ecki_view_read(&stored, 0, at, ecki_panel(change, ECK_DTYPE_F64, k, count));
+        for (int64_t i = 0; i < k; i++)
+            for (int64_t j = 0; j < count; j++) {
+                room[i * count + j] = r->first[i * cols + at + j];
+                change[i * count + j] -= room[i * count + j];
+            }
+        ECK_TRY(ecki_syrk(1, ecki_matrix_of(room, 2 * k, count), at > 0 ? 1 : 0,
+                          ecki_panel(gram, ECK_DTYPE_F64, 2 * k, 2 * k), err));
+    }
 done:
-    ecki_free(row);
-    ecki_free(r.first);
-    ecki_free(r.last);
+    return status;
+}
+
+/** gram [2k,2k] of (dL, L + dL), below and on the diagonal, by rows. */
+static eck_status last_gram(double *gram, const rounding *r, double *room, int64_t height,
+                            eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t rows = r->last_stored->shape[0], k = r->last_stored->shape[1];
+    const eck_view stored = eck_array_view(r->last_stored);
+
+    for (int64_t at = 0; at < rows; at += height) {
+        const int64_t count = ecki_min(height, rows - at);
+        const eck_panel behind = { room + k, ECK_DTYPE_F64, count, k, 2 * k };
+        ecki_view_read(&stored, at, 0, behind);
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t j = 0; j < k; j++)
+                room[i * 2 * k + j] = room[i * 2 * k + k + j] - r->last[(at + i) * k + j];
+        ECK_TRY(ecki_syrk(1, ecki_transposed(ecki_matrix_of(room, count, 2 * k)), at > 0 ? 1 : 0,
+                          ecki_panel(gram, ECK_DTYPE_F64, 2 * k, 2 * k), err));
+    }
+done:
     return status;
 }
 
@@ -293,27 +208,29 @@ static eck_status stored_distance(double *out, const eck_factored *f, const roun
                                   eck_error *err)
 {
     eck_status status = ECK_OK;
-    const int64_t k = r->k, n = 2 * k;
+    const int64_t k = r->first_stored->shape[0], n = 2 * k;
+    const int64_t height = ecki_max(16, (1 << 16) / n);
     const double tail = f->tails[ecki_min(k, f->info.count)] * f->info.norm;
-    double *left = NULL, *right = NULL, moved = 0, last = 0, first = 0;
+    double *left = NULL, *right = NULL, *room = NULL, moved = 0, last = 0, first = 0;
 
     ECK_ALLOC_RAW(left, n * n);
     ECK_ALLOC_RAW(right, n * n);
-    ECK_TRY(ecki_gemm(1, ecki_transposed(ecki_matrix_of(r->last, r->rows, n)),
-                      ecki_matrix_of(r->last, r->rows, n), 0, ecki_panel(left, ECK_DTYPE_F64, n, n),
-                      err));
-    ECK_TRY(ecki_gemm(1, ecki_matrix_of(r->first, n, r->cols),
-                      ecki_transposed(ecki_matrix_of(r->first, n, r->cols)), 0,
-                      ecki_panel(right, ECK_DTYPE_F64, n, n), err));
+    ECK_ALLOC_RAW(room, n * height);
+    ECK_TRY(last_gram(left, r, room, height, err));
+    ECK_TRY(first_gram(right, r, room, height, err));
     // the Grams are in the same order of blocks: <dL F + (L + dL) dF, itself> is the sum of all products
-    for (int64_t i = 0; i < n * n; i++)
-        moved += left[i] * right[i];
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < i; j++)
+            moved += 2 * left[i * n + j] * right[i * n + j];
+        moved += left[i * n + i] * right[i * n + i];
+    }
     for (int64_t i = 0; i < k; i++) {
         last += left[i * n + i];
         first += right[(k + i) * n + k + i];
     }
     *out = sqrt(tail * tail + fmax(0, moved) + 2 * tail * sqrt(fmax(0, last) * fmax(0, first)));
 done:
+    ecki_free(room);
     ecki_free(left);
     ecki_free(right);
     return status;
@@ -335,7 +252,6 @@ eck_status ecki_factored_store(eck_array **first_out, eck_array **last_out, doub
     const int64_t most = f->info.orthogonal ? ecki_min(rows, cols) : f->known;
     double *last = NULL, *first = NULL;
     eck_array *first_array = NULL, *last_array = NULL;
-    rounding rounded = { NULL, NULL, 0, 0, 0 };
     bool carried = false;
 
     ECK_REQUIRE(rank >= 1 && rank <= most, ECK_E_RANGE, -1, "rank %lld, allowed: 1 .. %lld",
@@ -350,15 +266,13 @@ eck_status ecki_factored_store(eck_array **first_out, eck_array **last_out, doub
     ECK_TRY(round_to(&first_array, first, rank, cols, store, err));
     ECK_TRY(round_to(&last_array, last, rows, rank, store, err));
     if (distance) {
-        ECK_TRY(rounding_init(&rounded, first, last, first_array, last_array, err));
+        const rounding rounded = { first, last, first_array, last_array };
         ECK_TRY(stored_distance(distance, f, &rounded, err));
     }
     *first_out = first_array;
     *last_out = last_array;
     first_array = last_array = NULL;
 done:
-    ecki_free(rounded.first);
-    ecki_free(rounded.last);
     eck_array_free(first_array);
     eck_array_free(last_array);
     ecki_free(first);

@@ -22,6 +22,34 @@ static eck_status same_shape(const eck_factored_info *a, const eck_factored_info
                       (long long)a->cols, (long long)b->rows, (long long)b->cols);
 }
 
+/** out [p,q] = B^T C of the left sides, or F G^T of the right ones, panel by panel. */
+static eck_status cross_gram(double *out, const eck_factored *a, const eck_factored *b,
+                             eck_side side, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t p = a->info.width, q = b->info.width;
+    ecki_panels x = { 0 }, y = { 0 };
+
+    ECK_TRY(ecki_panels_init(&x, a, side, err));
+    ECK_TRY(ecki_panels_init(&y, b, side, err));
+    x.height = y.height = ecki_min(x.height, y.height);
+    for (int64_t at = 0; at < x.length; at += x.height) {
+        const int64_t count = ecki_min(x.height, x.length - at);
+        const bool left = side == ECK_SIDE_LEFT;
+        const ecki_matrix one = left ? ecki_transposed(ecki_matrix_of(x.room, count, p))
+                                     : ecki_matrix_of(x.room, p, count);
+        const ecki_matrix two = left ? ecki_matrix_of(y.room, count, q)
+                                     : ecki_transposed(ecki_matrix_of(y.room, q, count));
+        ecki_panels_read(&x, x.room, at, count);
+        ecki_panels_read(&y, y.room, at, count);
+        ECK_TRY(ecki_gemm(1, one, two, at > 0 ? 1 : 0, ecki_panel(out, ECK_DTYPE_F64, p, q), err));
+    }
+done:
+    ecki_panels_clear(&x);
+    ecki_panels_clear(&y);
+    return status;
+}
+
 eck_status eck_factored_inner(double *out, const eck_factored *a, const eck_factored *b,
                               eck_error *err)
 {
@@ -32,12 +60,8 @@ eck_status eck_factored_inner(double *out, const eck_factored *a, const eck_fact
     ECK_TRY(same_shape(&a->info, &b->info, err));
     ECK_ALLOC_RAW(left, p * q);
     ECK_ALLOC_RAW(right, p * q);
-    ECK_TRY(ecki_gemm(1, ecki_transposed(ecki_matrix_of(a->last, a->info.rows, p)),
-                      ecki_matrix_of(b->last, b->info.rows, q), 0,
-                      ecki_panel(left, ECK_DTYPE_F64, p, q), err));
-    ECK_TRY(ecki_gemm(1, ecki_matrix_of(a->first, p, a->info.cols),
-                      ecki_transposed(ecki_matrix_of(b->first, q, b->info.cols)), 0,
-                      ecki_panel(right, ECK_DTYPE_F64, p, q), err));
+    ECK_TRY(cross_gram(left, a, b, ECK_SIDE_LEFT, err));
+    ECK_TRY(cross_gram(right, a, b, ECK_SIDE_RIGHT, err));
     double sum = 0;
     for (int64_t i = 0; i < p * q; i++)
         sum += left[i] * right[i];
@@ -48,51 +72,21 @@ done:
     return status;
 }
 
-/** <last first, last first> of the stacked factors, without a decomposition. */
-static eck_status own_square(double *out, const eck_factored *f, eck_error *err)
-{
-    return eck_factored_inner(out, f, f, err);
-}
-
-/** The stacked factors of one term, borrowed into an object without values. */
-static eck_status wrap(eck_factored *out, double **last, double **first, const eck_term *term,
-                       eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const int64_t rows = term->last.shape[0], width = term->last.shape[1];
-    const int64_t cols = term->first.shape[1];
-
-    ECK_ALLOC_RAW(*last, rows * width);
-    ECK_ALLOC_RAW(*first, width * cols);
-    ECK_TRY(eck_view_read(&term->last, 0, 0, ecki_panel(*last, ECK_DTYPE_F64, rows, width), err));
-    ECK_TRY(eck_view_read(&term->first, 0, 0, ecki_panel(*first, ECK_DTYPE_F64, width, cols), err));
-    memset(out, 0, sizeof *out);
-    out->info.rows = rows;
-    out->info.cols = cols;
-    out->info.width = width;
-    out->last = *last;
-    out->first = *first;
-    out->unit = term->weight;
-done:
-    return status;
-}
-
 eck_status eck_factored_distance(double *out, const eck_factored *f, const eck_term *term,
                                  eck_error *err)
 {
     eck_status status = ECK_OK;
-    eck_factored other;
-    double *last = NULL, *first = NULL;
+    eck_factored *other = NULL; // the term alone, without a decomposition
     double cross = 0, square = 0;
 
-    ECK_TRY(wrap(&other, &last, &first, term, err));
-    ECK_TRY(eck_factored_inner(&cross, f, &other, err));
-    ECK_TRY(own_square(&square, &other, err));
+    ECK_ALLOC(other, 1);
+    ECK_TRY(ecki_factored_take(other, term, 1, false, err));
+    ECK_TRY(eck_factored_inner(&cross, f, other, err));
+    ECK_TRY(eck_factored_inner(&square, other, other, err));
     // || X - Y ||^2 = || X ||^2 - 2 <X,Y> + || Y ||^2
     *out = sqrt(fmax(0, f->info.norm * f->info.norm - 2 * cross + square));
 done:
-    ecki_free(last);
-    ecki_free(first);
+    eck_factored_free(other);
     return status;
 }
 

@@ -3,8 +3,8 @@
  * side and no basis. What it costs is accuracy in the small values, so that it serves only where
  * the leading terms asked for stand clear of the rounding; and the vectors of any sum.
  *
- * With F = first, B = last, F F^T = L L^T:  L^T (B^T B) L = V diag(s^2) V^T,
- *   left vectors  U = B L V / s,   s times right vectors^T = (1/s) V^T L^T (B^T B) F.
+ * With F = first, B = last, F F^T = L L^T, G = B^T B:  L^T G L = V diag(s^2) V^T,
+ *   left vectors  U = B (L V) / s,   s times right vectors^T = (1/s) (G L V)^T F.
  * No triangle is inverted, so that nearly dependent columns do no harm of their own.
  */
 #include <float.h>
@@ -46,40 +46,9 @@ static void reverse_columns(double *out, const double *z, int64_t n, int64_t k)
             out[i * k + j] = z[(k - 1 - j) * n + i];
 }
 
-/** The k leading vectors of a symmetric matrix reduced in place by dsytrd. */
-static eck_status leading_vectors(double *out, const double *reduced, const ecki_tridiagonal *t,
-                                  int64_t k, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const int64_t n = t->n;
-    double *z = NULL, *v = NULL;
-    int64_t info = 1, columns = k;
-
-    ECK_ALLOC_RAW(z, n * n);
-    if (k <= n / 2) ECK_TRY(ecki_dstemr(z, t, (ecki_places){ 0, k }, &info, err));
-    if (info != 0) {
-        ECK_TRY(ecki_dstedc(z, t, &info, err));
-        ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dstemr and dstedc failed: info %lld",
-                    (long long)info);
-        memmove(z, z + (n - k) * n, (size_t)(n * k) * sizeof *z);
-    }
-    if (n > 1) {
-        ECK_ALLOC_RAW(v, (n - 1) * (n - 1));
-        for (int64_t c = 0; c + 1 < n; c++)
-            memcpy(v + c * (n - 1), reduced + (c + 1) * n, (size_t)(n - 1) * sizeof *v);
-        const ecki_reflectors h = { v, n - 1, n - 1, t->tau };
-        ECK_TRY(ecki_dormql(z, n, columns, &h, err));
-    }
-    reverse_columns(out, z, n, k);
-done:
-    ecki_free(v);
-    ecki_free(z);
-    return status;
-}
-
-/** Work of one attempt; what succeeds moves into the object. */
+/** Work of one attempt. */
 typedef struct attempt {
-    double *root, *last_gram, *product, *core;
+    double *root, *last_gram, *core;
     ecki_tridiagonal t;
     double *values, *spare;
 } attempt;
@@ -88,7 +57,6 @@ static void attempt_clear(attempt *a)
 {
     ecki_free(a->root);
     ecki_free(a->last_gram);
-    ecki_free(a->product);
     ecki_free(a->core);
     ecki_free(a->t.diagonal);
     ecki_free(a->t.off_diagonal);
@@ -101,9 +69,8 @@ static eck_status attempt_init(attempt *a, int64_t n, eck_error *err)
 {
     eck_status status = ECK_OK;
 
-    ECK_ALLOC(a->root, n * n);
-    ECK_ALLOC(a->last_gram, n * n);
-    ECK_ALLOC_RAW(a->product, n * n);
+    ECK_ALLOC_RAW(a->root, n * n);
+    ECK_ALLOC_RAW(a->last_gram, n * n);
     ECK_ALLOC_RAW(a->core, n * n);
     ECK_ALLOC(a->t.diagonal, n);
     ECK_ALLOC(a->t.off_diagonal, n);
@@ -115,18 +82,49 @@ done:
     return status;
 }
 
+/** The Gram of a side, n x n, on and below the diagonal, from panels while they lie in cache. */
+static eck_status panels_gram(double *gram, ecki_panels *panels, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = panels->f->info.width;
+    const bool left = panels->side == ECK_SIDE_LEFT;
+
+    panels->largest = 0;
+    for (int64_t at = 0; at < panels->length; at += panels->height) {
+        const int64_t count = ecki_min(panels->height, panels->length - at);
+        const ecki_matrix lines = left ? ecki_transposed(ecki_matrix_of(panels->room, count, n))
+                                       : ecki_matrix_of(panels->room, n, count);
+        ecki_panels_read(panels, panels->room, at, count);
+        ECK_TRY(ecki_syrk(1, lines, at > 0 ? 1 : 0, ecki_panel(gram, ECK_DTYPE_F64, n, n), err));
+    }
+done:
+    return status;
+}
+
+static eck_status side_gram(double *gram, eck_factored *f, eck_side side, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ecki_panels panels = { 0 };
+    bool again = false;
+
+    ECK_TRY(ecki_panels_init(&panels, f, side, err));
+    ECK_TRY(panels_gram(gram, &panels, err));
+    ECK_TRY(ecki_panels_judge(&panels, f, &again, err));
+    if (again) ECK_TRY(panels_gram(gram, &panels, err));
+done:
+    ecki_panels_clear(&panels);
+    return status;
+}
+
 /** Grams of both sides; *mu of both, then root = L. *definite tells whether there is an L. */
-static eck_status grams(attempt *a, double *mu, bool *definite, const eck_factored *f,
-                        eck_error *err)
+static eck_status grams(attempt *a, double *mu, bool *definite, eck_factored *f, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = f->info.width;
     int64_t info = 0;
-    const eck_panel root = ecki_panel(a->root, ECK_DTYPE_F64, n, n);
-    const eck_panel last = ecki_panel(a->last_gram, ECK_DTYPE_F64, n, n);
 
-    ECK_TRY(ecki_syrk(1, ecki_matrix_of(f->first, n, f->info.cols), 0, root, err));
-    ECK_TRY(ecki_syrk(1, ecki_transposed(ecki_matrix_of(f->last, f->info.rows, n)), 0, last, err));
+    ECK_TRY(side_gram(a->root, f, ECK_SIDE_RIGHT, err));
+    ECK_TRY(side_gram(a->last_gram, f, ECK_SIDE_LEFT, err));
     mirror(a->last_gram, n);
     *mu = magnitude(a->root, a->last_gram, n);
     ECK_TRY(ecki_dpotrf(a->root, n, &info, err));
@@ -138,18 +136,15 @@ done:
     return status;
 }
 
-/** values[i] = s_i descending, of core = L^T (B^T B) L, which is reduced in place. */
+/** values[i] = s_i descending, of core = L^T G L, which is reduced in place. */
 static eck_status solve(attempt *a, bool *solved, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = a->t.n;
-    const ecki_matrix root = ecki_matrix_of(a->root, n, n);
     int64_t info = 0;
 
-    ECK_TRY(ecki_gemm(1, ecki_matrix_of(a->last_gram, n, n), root, 0,
-                      ecki_panel(a->product, ECK_DTYPE_F64, n, n), err));
-    ECK_TRY(ecki_gemm(1, ecki_transposed(root), ecki_matrix_of(a->product, n, n), 0,
-                      ecki_panel(a->core, ECK_DTYPE_F64, n, n), err));
+    memcpy(a->core, a->last_gram, (size_t)(n * n) * sizeof *a->core);
+    ECK_TRY(ecki_dsygst(a->core, a->root, n, err));
     ECK_TRY(ecki_dsytrd(&a->t, a->core, err));
     memcpy(a->values, a->t.diagonal, (size_t)n * sizeof *a->values);
     memcpy(a->spare, a->t.off_diagonal, (size_t)n * sizeof *a->spare);
@@ -176,6 +171,55 @@ static bool clear_of_rounding(const attempt *a, int64_t k, double mu)
            a->values[k - 1] > 0;
 }
 
+/** The k leading vectors of a symmetric matrix reduced in place by dsytrd. */
+static eck_status leading_vectors(double *out, const attempt *a, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const ecki_tridiagonal *t = &a->t;
+    const int64_t n = t->n;
+    double *z = NULL, *reduced = a->core;
+    int64_t info = 1;
+
+    ECK_ALLOC_RAW(z, n * n);
+    for (int64_t i = 0; i < k; i++)
+        a->spare[i] = a->values[k - 1 - i] * a->values[k - 1 - i];
+    if (k <= n / 4) ECK_TRY(ecki_dstein(z, t, a->spare, k, &info, err));
+    if (info != 0 && k <= n / 2) ECK_TRY(ecki_dstemr(z, t, (ecki_places){ 0, k }, &info, err));
+    if (info != 0) {
+        ECK_TRY(ecki_dstedc(z, t, &info, err));
+        ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dstemr and dstedc failed: info %lld",
+                    (long long)info);
+        memmove(z, z + (n - k) * n, (size_t)(n * k) * sizeof *z);
+    }
+    // the reflectors stand above the superdiagonal: in rows 1 .. n-1 of columns 2 .. n
+    const ecki_reflectors h = { reduced + n, n - 1, n - 1, t->tau, n };
+    if (n > 1) ECK_TRY(ecki_dormql(z, n, k, &h, err));
+    reverse_columns(out, z, n, k);
+done:
+    ecki_free(z);
+    return status;
+}
+
+/** L V and G L V of the k leading vectors V. */
+static eck_status mixes(eck_factored *f, const attempt *a, int64_t k, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = a->t.n;
+    double *vectors = NULL;
+
+    ECK_ALLOC_RAW(vectors, n * k);
+    ECK_ALLOC_RAW(f->left_mix, n * k);
+    ECK_ALLOC_RAW(f->right_mix, n * k);
+    ECK_TRY(leading_vectors(vectors, a, k, err));
+    ECK_TRY(ecki_gemm(1, ecki_matrix_of(a->root, n, n), ecki_matrix_of(vectors, n, k), 0,
+                      ecki_panel(f->left_mix, ECK_DTYPE_F64, n, k), err));
+    ECK_TRY(ecki_gemm(1, ecki_matrix_of(a->last_gram, n, n), ecki_matrix_of(f->left_mix, n, k), 0,
+                      ecki_panel(f->right_mix, ECK_DTYPE_F64, n, k), err));
+done:
+    ecki_free(vectors);
+    return status;
+}
+
 eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -192,12 +236,8 @@ eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, eck_
     if (!definite) goto done;
     ECK_TRY(solve(&a, &solved, err));
     if (!solved || !clear_of_rounding(&a, k, mu)) goto done;
-    ECK_ALLOC_RAW(f->vectors, n * k);
-    ECK_TRY(leading_vectors(f->vectors, a.core, &a.t, k, err));
+    ECK_TRY(mixes(f, &a, k, err));
     ECK_TRY(ecki_factored_describe(f, a.values, n, err));
-    f->root = a.root;
-    f->product = a.product;
-    a.root = a.product = NULL;
     f->known = k;
     *served = true;
 done:
@@ -223,48 +263,40 @@ static eck_status basis_times(double *out, const double *q, const double *coeffi
     return ECK_OK;
 }
 
-/** U = B L V / s. */
-static eck_status left_by_grams(double *out, const eck_factored *f, int64_t k, eck_error *err)
+/** out [width,k] = mix[:, :k] / s. */
+static void divide_mix(double *out, const double *mix, const eck_factored *f, int64_t k)
 {
-    eck_status status = ECK_OK;
-    const int64_t n = f->info.width;
-    double *mix = NULL;
-    ecki_matrix vectors = ecki_matrix_of(f->vectors, n, f->known);
-
-    vectors.cols = k;
-    ECK_ALLOC_RAW(mix, n * k);
-    ECK_TRY(ecki_gemm(1, ecki_matrix_of(f->root, n, n), vectors, 0,
-                      ecki_panel(mix, ECK_DTYPE_F64, n, k), err));
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < f->info.width; i++)
         for (int64_t j = 0; j < k; j++)
-            mix[i * k + j] /= f->values[j] / f->unit;
-    ECK_TRY(ecki_gemm(1, ecki_matrix_of(f->last, f->info.rows, n), ecki_matrix_of(mix, n, k), 0,
-                      ecki_panel(out, ECK_DTYPE_F64, f->info.rows, k), err));
-done:
-    ecki_free(mix);
-    return status;
+            out[i * k + j] = mix[i * f->known + j] / (f->values[j] / f->unit);
 }
 
-/** s V_right^T = (1/s) V^T (B^T B L)^T F. */
-static eck_status right_by_grams(double *out, const eck_factored *f, int64_t k, eck_error *err)
+/** U = B (L V) / s, or s V_right^T = (1/s) (G L V)^T F. */
+static eck_status vectors_by_grams(double *out, const eck_factored *f, eck_side side, int64_t k,
+                                   eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = f->info.width;
+    const bool left = side == ECK_SIDE_LEFT;
+    ecki_panels panels = { 0 };
     double *mix = NULL;
-    ecki_matrix vectors = ecki_matrix_of(f->vectors, n, f->known);
 
-    vectors.cols = k;
-    ECK_ALLOC_RAW(mix, k * n);
-    ECK_TRY(ecki_gemm(1, ecki_transposed(vectors),
-                      ecki_transposed(ecki_matrix_of(f->product, n, n)), 0,
-                      ecki_panel(mix, ECK_DTYPE_F64, k, n), err));
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j < n; j++)
-            mix[i * n + j] /= f->values[i] / f->unit;
-    ECK_TRY(ecki_gemm(1, ecki_matrix_of(mix, k, n), ecki_matrix_of(f->first, n, f->info.cols), 0,
-                      ecki_panel(out, ECK_DTYPE_F64, k, f->info.cols), err));
+    ECK_TRY(ecki_panels_init(&panels, f, side, err));
+    ECK_ALLOC_RAW(mix, n * k);
+    divide_mix(mix, left ? f->left_mix : f->right_mix, f, k);
+    for (int64_t at = 0; at < panels.length; at += panels.height) {
+        const int64_t count = ecki_min(panels.height, panels.length - at);
+        const ecki_matrix turn = ecki_matrix_of(mix, n, k);
+        const eck_panel rows = ecki_panel(out + at * k, ECK_DTYPE_F64, count, k);
+        const eck_panel columns = { out + at, ECK_DTYPE_F64, k, count, panels.length };
+        ecki_panels_read(&panels, panels.room, at, count);
+        ECK_TRY(left ? ecki_gemm(1, ecki_matrix_of(panels.room, count, n), turn, 0, rows, err)
+                     : ecki_gemm(1, ecki_transposed(turn), ecki_matrix_of(panels.room, n, count), 0,
+                                 columns, err));
+    }
 done:
     ecki_free(mix);
+    ecki_panels_clear(&panels);
     return status;
 }
 
@@ -283,7 +315,7 @@ eck_status ecki_factored_left(double *out, const eck_factored *f, int64_t k, eck
     const int64_t have = ecki_min(k, f->known);
     eck_status status = ECK_OK;
 
-    if (!f->info.orthogonal) return left_by_grams(out, f, k, err);
+    if (!f->info.orthogonal) return vectors_by_grams(out, f, ECK_SIDE_LEFT, k, err);
     ECK_TRY(basis_times(out, f->ql, f->core_u,
                         (int64_t[]){ f->info.rows, f->nl, f->info.count, have }, err));
     widen_rows(out, f->info.rows, have, k);
@@ -299,7 +331,7 @@ eck_status ecki_factored_right(double *out, bool *carried, const eck_factored *f
     ecki_matrix core;
 
     *carried = !f->info.orthogonal;
-    if (*carried) return right_by_grams(out, f, k, err);
+    if (*carried) return vectors_by_grams(out, f, ECK_SIDE_RIGHT, k, err);
     core = ecki_matrix_of(f->core_v, f->nr, f->info.count);
     core.cols = have;
     if (f->qr)

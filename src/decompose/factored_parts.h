@@ -6,25 +6,62 @@
 #include "eckart/factored.h"
 
 /**
- * dW = unit * last first, both scaled by powers of two so that no square leaves the range.
+ * dW = unit * last first, where last stands for the weighted last factors side by side and first for the first ones one
+ * above the other, each times a power of two, so that no square leaves the range. Neither is ever held widened: what
+ * needs them goes through panels.
  *
  * By QR: last = Ql Rl, first^T = Qr Rr, and Rl Rr^T = core_u diag(s) core_v^T. A side that is not
  * taller than wide has no Q: its R is the factor itself.
- * By Grams: first first^T = L L^T, product = last^T last L, and L^T product = vectors diag(s^2)
- * vectors^T.
+ * By Grams: first first^T = L L^T, G = last^T last, L^T G L = V diag(s^2) V^T, left_mix = L V, right_mix = G L V.
  */
 struct eck_factored {
     eck_factored_info info;
     double unit;
-    double *last, *first; /**< [rows,width], [width,cols] */
+    double scale[2]; /**< by eck_side: of last, of first */
+    eck_term *terms; /**< their views look into `owned`, or what the caller lent */
+    int64_t count;
+    eck_array **owned; /**< [2 count]; NULL: borrowed */
     double *values, *tails;
     double *ql, *qr; /**< [rows,nl], [cols,nr]; NULL: the identity */
     int64_t nl, nr;
     double *core_u, *core_v; /**< [nl,count], [nr,count] */
-    double *root, *product; /**< [width,width] */
-    double *vectors; /**< [width,known] */
+    double *left_mix, *right_mix; /**< [width,known] */
     int64_t known; /**< leading terms whose vectors are known */
 };
+
+/** As eck_factored_create(), but borrows what the terms look at until eck_factored_free(). */
+eck_status ecki_factored_borrow(eck_factored **out, const eck_term *terms, int64_t count,
+                                int64_t rank, eck_error *err);
+
+/* ---- factored_panels.c --------------------------------------------------------------------- */
+
+/** Checks the terms and takes them, copies of them if `copy`; sizes of info, unit and scales are set. */
+eck_status ecki_factored_take(eck_factored *f, const eck_term *terms, int64_t count, bool copy,
+                              eck_error *err);
+
+/** What one pass over a side needs and finds. */
+typedef struct ecki_panels {
+    const eck_factored *f;
+    eck_side side;
+    int64_t length; /**< of the side: rows or cols */
+    int64_t height; /**< lines of a panel */
+    double *room; /**< [height, width], or for the right side [width, height] */
+    double *chunk; /**< [height, widest term] */
+    double largest; /**< |number| so far; infinite: something was not finite */
+} ecki_panels;
+
+eck_status ecki_panels_init(ecki_panels *out, const eck_factored *f, eck_side side, eck_error *err);
+void ecki_panels_clear(ecki_panels *panels);
+
+/** Lines at .. at + count - 1 into out: [count,width] of last, or [width,count] of first. */
+void ecki_panels_read(ecki_panels *panels, double *out, int64_t at, int64_t count);
+
+/** After a whole pass: fails if a number was not finite; *far_out: numbers were far from 1, and the scale of the side is
+ * another from now on. */
+eck_status ecki_panels_judge(const ecki_panels *panels, eck_factored *f, bool *far_out,
+                             eck_error *err);
+
+/* ---- factored_grams.c, factored_qr.c ------------------------------------------------------- */
 
 /** By Grams, if the leading `rank` terms come out right; *served tells. */
 eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, eck_error *err);

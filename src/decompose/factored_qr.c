@@ -18,17 +18,36 @@ typedef struct side {
     int64_t rows, inner; /**< r [inner,width] */
 } side;
 
-static eck_status side_reduce(side *out, ecki_matrix x, eck_error *err)
+/** The whole side as x [length,width]. */
+static void side_load(double *x, ecki_panels *panels)
+{
+    const int64_t n = panels->f->info.width;
+
+    panels->largest = 0;
+    for (int64_t at = 0; at < panels->length; at += panels->height) {
+        const int64_t count = ecki_min(panels->height, panels->length - at);
+        const bool left = panels->side == ECK_SIDE_LEFT;
+        ecki_panels_read(panels, left ? x + at * n : panels->room, at, count);
+        for (int64_t i = 0; !left && i < count; i++)
+            for (int64_t j = 0; j < n; j++)
+                x[(at + i) * n + j] = panels->room[j * count + i];
+    }
+}
+
+static eck_status side_reduce(side *out, eck_factored *f, eck_side which, eck_error *err)
 {
     eck_status status = ECK_OK;
     double *q = NULL, *r = NULL;
-    const int64_t rows = x.rows, width = x.cols;
-    const bool tall = rows > width;
+    ecki_panels panels = { 0 };
+    bool again = false;
 
+    ECK_TRY(ecki_panels_init(&panels, f, which, err));
+    const int64_t rows = panels.length, width = f->info.width;
+    const bool tall = rows > width;
     ECK_ALLOC_RAW(q, rows * width);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < width; j++)
-            q[i * width + j] = x.transposed ? x.data[j * x.ld + i] : x.data[i * x.ld + j];
+    side_load(q, &panels);
+    ECK_TRY(ecki_panels_judge(&panels, f, &again, err));
+    if (again) side_load(q, &panels);
     if (tall) {
         ECK_ALLOC(r, width * width);
         ECK_TRY(ecki_orthonormalize(q, rows, width, r, err));
@@ -36,6 +55,7 @@ static eck_status side_reduce(side *out, ecki_matrix x, eck_error *err)
     *out = (side){ tall ? q : NULL, tall ? r : q, rows, tall ? width : rows };
     q = r = NULL;
 done:
+    ecki_panels_clear(&panels);
     ecki_free(q);
     ecki_free(r);
     return status;
@@ -102,11 +122,9 @@ eck_status ecki_factored_reduce(eck_factored *f, eck_error *err)
 {
     eck_status status = ECK_OK;
     side left = { 0 }, right = { 0 };
-    const eck_factored_info *info = &f->info;
 
-    ECK_TRY(side_reduce(&left, ecki_matrix_of(f->last, info->rows, info->width), err));
-    ECK_TRY(side_reduce(&right, ecki_transposed(ecki_matrix_of(f->first, info->width, info->cols)),
-                        err));
+    ECK_TRY(side_reduce(&right, f, ECK_SIDE_RIGHT, err));
+    ECK_TRY(side_reduce(&left, f, ECK_SIDE_LEFT, err));
     ECK_TRY(core_solve(f, &left, &right, err));
     f->nl = left.inner;
     f->nr = right.inner;

@@ -202,7 +202,7 @@ static eck_status combine_terms(combining *job, int64_t index, const eck_term *t
     const bool cut = m->rank < job->joints[index].width;
     const eck_truncation truncation = { m->rank, job->options->split, m->dtype };
 
-    ECK_TRY(eck_factored_create(&f, terms, count, cut ? m->rank : 1, err));
+    ECK_TRY(ecki_factored_borrow(&f, terms, count, cut ? m->rank : 1, err));
     change->norm = eck_factored_get_info(f)->norm;
     if (cut) {
         ECK_TRY(ecki_factored_store(&first, &last, &distance, f, &truncation, err));

@@ -112,7 +112,7 @@ static eck_status find_spectrum(void *self, int64_t index, eck_error *err)
     ECK_TRY(ecki_progress(job->context, "spectra", index, job->adapter->module_count, err));
     ECK_TRY(ecki_adapter_factors(&factors, job->adapter, index, err));
     const eck_term term = ecki_factors_term(&factors, 1);
-    ECK_TRY(eck_factored_create(&f, &term, 1, 0, err));
+    ECK_TRY(ecki_factored_borrow(&f, &term, 1, 0, err));
     const eck_factored_info *info = eck_factored_get_info(f);
     ECK_ALLOC(s->tails, info->count + 1);
     memcpy(s->tails, info->tails, (size_t)(info->count + 1) * sizeof *s->tails);
@@ -228,10 +228,11 @@ static eck_status ranks_by_size(resizing *job, eck_error *err)
     for (int64_t i = 0; i < count; i++)
         ECK_TRY(options_of(&groups[i], job, i, err));
     status = limits[0] < 0 ? ECK_E_RANGE
-                           : ecki_knapsack(choice, &packing, groups, count, limits, 1e-3, NULL);
-    ECK_REQUIRE(status == ECK_OK, ECK_E_RANGE, -1,
+                           : ecki_knapsack(choice, &packing, groups, count, limits, 1e-3, err);
+    ECK_REQUIRE(status != ECK_E_RANGE, ECK_E_RANGE, -1,
                 "cannot resize '%s' to %lld bytes of tensors: at rank 1 it has %lld", adapter->path,
                 (long long)limit, (long long)(packing.cost[0] + extra));
+    if (status != ECK_OK) goto done;
     for (int64_t i = 0; i < count; i++)
         job->ranks[i] = choice[i] == groups[i].count - 1 ? 0 : choice[i] + 1;
 done:
@@ -320,7 +321,7 @@ static eck_status resize_module(void *self, int64_t index, eck_error *err)
     ECK_TRY(ecki_progress(job->context, "resizing", index, job->adapter->module_count, err));
     ECK_TRY(ecki_adapter_factors(&factors, job->adapter, index, err));
     const eck_term term = ecki_factors_term(&factors, 1);
-    ECK_TRY(eck_factored_create(&f, &term, 1, ecki_max(rank, 1), err));
+    ECK_TRY(ecki_factored_borrow(&f, &term, 1, ecki_max(rank, 1), err));
     change->norm = eck_factored_get_info(f)->norm;
     change->error = 0;
     if (rank == 0) goto done;

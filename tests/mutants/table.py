@@ -60,8 +60,8 @@ MUTANTS = [
     {
         "name": "f16-overflows-one-step-early",
         "file": "src/tensor/codec.c",
-        "old": "narrow = rest >= 0x47800000 ? 0x7c00 : narrow;",
-        "new": "narrow = rest >= 0x477fe000 ? 0x7c00 : narrow;",
+        "old": "narrow = choose(rest >= 0x47800000, 0x7c00, narrow);",
+        "new": "narrow = choose(rest >= 0x477fe000, 0x7c00, narrow);",
         "tests": ["codec"],
     },
     {
@@ -769,5 +769,33 @@ MUTANTS = [
         "old": "*out = sqrt(tail * tail +",
         "new": "*out = sqrt(0 * tail +",
         "tests": ["adapters"],
+    },
+    {
+        "name": "a-sum-without-its-weights",
+        "file": "src/decompose/factored_panels.c",
+        "old": "const double factor = term->weight * panels->f->scale[ECK_SIDE_LEFT];",
+        "new": "const double factor = panels->f->scale[ECK_SIDE_LEFT];",
+        "tests": ["factored", "factors"],
+    },
+    {
+        "name": "far-factors-are-scaled-but-not-the-values",
+        "file": "src/decompose/factored_panels.c",
+        "old": "    f->unit *= ldexp(1, exponent - 1);",
+        "new": "    f->unit *= ldexp(1, exponent);",
+        "tests": ["factored"],
+    },
+    {
+        "name": "grams-serve-where-terms-cancel",
+        "file": "src/decompose/factored_grams.c",
+        "old": "static const double gram_rounding = 64;",
+        "new": "static const double gram_rounding = 0;",
+        "tests": ["factored"],
+    },
+    {
+        "name": "the-reflectors-of-a-wider-matrix-are-read-as-packed",
+        "file": "src/linalg/lapack.c",
+        "old": "    dormql_(\"L\", \"N\", &m, &n, &k, h->v, &lda,",
+        "new": "    dormql_(\"L\", \"N\", &m, &n, &k, h->v, lda > m ? &m : &lda,",
+        "tests": ["lapack"],
     },
 ] + RUNTIME

@@ -1,5 +1,5 @@
-// Sums of thin products (factored.c, factored_algebra.c, factored_grams.c, factored_qr.c) held against
-// the dense matrix they stand for, decomposed by LAPACK.
+// Sums of thin products (factored.c, factored_algebra.c, factored_grams.c, factored_panels.c, factored_qr.c) held
+// against the dense matrix they stand for, decomposed by LAPACK.
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -201,6 +201,40 @@ static void test_cancellation(void **state)
     made_free(&m);
 }
 
+// Numbers whose squares leave the range: powers of two on both sides change values by their product and nothing else, by
+// QR and by Grams; also where a side is transposed in memory.
+static void test_far_numbers(void **state)
+{
+    (void)state;
+    for (int64_t hint = 0; hint <= 4; hint += 4) {
+        made m = make(60, 40, 2, 5, false);
+        eck_factored *near = NULL, *far = NULL;
+        double *turned = malloc(60 * 5 * sizeof *turned);
+
+        assert_int_equal(eck_factored_create(&near, m.terms, 2, hint, NULL), ECK_OK);
+        for (int t = 0; t < 2; t++) {
+            for (int64_t i = 0; i < 5 * 40; i++)
+                m.numbers[2 * t][i] = ldexp(m.numbers[2 * t][i], -600);
+            for (int64_t i = 0; i < 60 * 5; i++)
+                m.numbers[2 * t + 1][i] = ldexp(m.numbers[2 * t + 1][i], 550);
+        }
+        for (int64_t i = 0; i < 60; i++)
+            for (int64_t p = 0; p < 5; p++)
+                turned[p * 60 + i] = m.numbers[1][i * 5 + p];
+        m.terms[0].last = eck_view_transposed(eck_view_matrix(turned, ECK_DTYPE_F64, 5, 60));
+        assert_int_equal(eck_factored_create(&far, m.terms, 2, hint, NULL), ECK_OK);
+        free(turned); // the sum borrows nothing
+        const eck_factored_info *a = eck_factored_get_info(near), *b = eck_factored_get_info(far);
+        assert_int_equal(a->orthogonal, hint == 0);
+        assert_int_equal(b->orthogonal, hint == 0);
+        for (int64_t i = 0; i < a->count; i++)
+            assert_true(ldexp(b->values[i], 50) == a->values[i]);
+        eck_factored_free(near);
+        eck_factored_free(far);
+        made_free(&m);
+    }
+}
+
 static void test_zero(void **state)
 {
     (void)state;
@@ -241,6 +275,7 @@ static void test_refusals(void **state)
     numbers[5] = INFINITY;
     assert_int_equal(eck_factored_create(&f, &term, 1, 0, &err), ECK_E_NONFINITE);
     assert_int_equal(err.offset, 5);
+    assert_non_null(strstr(err.message, "first factor of term 0"));
     numbers[5] = 1e6;
     term.first.shape[0] = 1;
     assert_int_equal(eck_factored_create(&f, &term, 1, 0, &err), ECK_E_SHAPE);
@@ -300,8 +335,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_dense), cmocka_unit_test(test_cancellation),
-        cmocka_unit_test(test_zero),          cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_algebra),
+        cmocka_unit_test(test_far_numbers),   cmocka_unit_test(test_zero),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_algebra),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
