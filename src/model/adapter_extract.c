@@ -195,10 +195,11 @@ static eck_status ranks_by_size(ecki_extracting *job, eck_error *err)
         groups[i] = (ecki_group){ options, most };
         options = NULL;
     }
-    status = ecki_knapsack(choice, &packing, groups, job->count, limits, 1e-3, NULL);
-    ECK_REQUIRE(status == ECK_OK, ECK_E_RANGE, -1,
+    status = ecki_knapsack(choice, &packing, groups, job->count, limits, 1e-3, err);
+    ECK_REQUIRE(status != ECK_E_RANGE, ECK_E_RANGE, -1,
                 "cannot extract into %lld bytes of tensors: at rank 1 it has %lld",
                 (long long)limits[0], (long long)packing.cost[0]);
+    if (status != ECK_OK) goto done;
     for (int64_t i = 0; i < job->count; i++)
         job->targets[i].rank = choice[i] + 1;
 done:

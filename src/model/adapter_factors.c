@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "model/adapter_parts.h"
 #include "tensor/codec.h"
+#include "tensor/view.h"
 
 /** Numbers an expanded factor may have: a file of a few kilobytes must not make us hold more. */
 #define EXPANDED_MAX (INT64_C(1) << 28)
@@ -322,7 +323,7 @@ eck_status ecki_adapter_tensor(eck_array **out, const eck_adapter *adapter, int6
     eck_array *array = NULL;
     const ecki_entry *e = &adapter->container->entries[entry];
 
-    ECK_TRY(eck_array_create(&array, e->dtype, e->ndim, e->shape, err));
+    ECK_TRY(ecki_array_create_raw(&array, e->dtype, e->ndim, e->shape, err));
     ECK_TRY(ecki_container_read(adapter->container, entry, 0, array->data, e->bytes, err));
     *out = array;
     array = NULL;

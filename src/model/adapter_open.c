@@ -331,30 +331,41 @@ done:
     return status;
 }
 
-/** The directory of a path that names a PEFT weight file with its configuration beside, or NULL. */
-static char *peft_directory(const char *path)
+/** The directory of a path that names one, or a PEFT weight file with its configuration beside; else NULL. */
+static eck_status peft_directory(char **out, const char *path, eck_error *err)
 {
+    eck_status status = ECK_OK;
     struct stat info;
     const char *slash = strrchr(path, '/');
     char *directory = NULL, *config = NULL;
 
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return ecki_strdup(path);
-    if (strcmp(slash ? slash + 1 : path, weights_name) != 0) return NULL;
+    *out = NULL;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        *out = ecki_strdup(path);
+        ECK_HAVE(*out);
+        return ECK_OK;
+    }
+    if (strcmp(slash ? slash + 1 : path, weights_name) != 0) return ECK_OK;
     directory = slash ? ecki_strndup(path, slash - path) : ecki_strdup(".");
-    config = directory ? ecki_format("%s/%s", directory, config_name) : NULL;
-    if (!config || stat(config, &info) != 0) {
-        ecki_free(directory);
+    ECK_HAVE(directory);
+    config = ecki_format("%s/%s", directory, config_name);
+    ECK_HAVE(config);
+    if (stat(config, &info) == 0) {
+        *out = directory;
         directory = NULL;
     }
+done:
+    ecki_free(directory);
     ecki_free(config);
-    return directory;
+    return status;
 }
 
 static eck_status open_container(eck_adapter *adapter, eck_error *err)
 {
     eck_status status = ECK_OK;
-    char *directory = peft_directory(adapter->path);
+    char *directory = NULL;
 
+    ECK_TRY(peft_directory(&directory, adapter->path, err));
     if (directory) {
         ECK_TRY(open_directory(adapter, directory, err));
     } else {
