@@ -1,0 +1,53 @@
+"""Ways to break adapters and sums of thin products; table.py says what a row means."""
+
+ADAPTERS = [
+    {
+        "name": "a-module-carried-whole-without-its-unchanged-tensors",
+        "file": "src/model/adapter_extract_rest.c",
+        "old": "        if (is_saved(job, module))\n            ECK_TRY(extra_add(",
+        "new": "        if (is_saved(job, module) && strstr(tensor, \".weight\"))\n            ECK_TRY(extra_add(",
+        "tests": ["adapter_whole"],
+    },
+    {
+        "name": "a-tied-head-written-twice",
+        "file": "src/model/adapter_vocabulary.c",
+        "old": "        if (own >= 0 && own != extra)",
+        "new": "        if (own >= 0 && own == extra)",
+        "tests": ["adapter_whole"],
+    },
+    {
+        "name": "the-error-of-a-cut-sum-is-its-rounding-alone",
+        "file": "src/decompose/factored.c",
+        "old": "*out = sqrt(tail * tail +",
+        "new": "*out = sqrt(0 * tail +",
+        "tests": ["adapters"],
+    },
+    {
+        "name": "a-sum-without-its-weights",
+        "file": "src/decompose/factored_panels.c",
+        "old": "const double factor = term->weight * panels->f->scale[ECK_SIDE_LEFT];",
+        "new": "const double factor = panels->f->scale[ECK_SIDE_LEFT];",
+        "tests": ["factored", "factors"],
+    },
+    {
+        "name": "far-factors-are-scaled-but-not-the-values",
+        "file": "src/decompose/factored_panels.c",
+        "old": "    f->unit *= ldexp(1, exponent - 1);",
+        "new": "    f->unit *= ldexp(1, exponent);",
+        "tests": ["factored"],
+    },
+    {
+        "name": "grams-serve-where-terms-cancel",
+        "file": "src/decompose/factored_grams.c",
+        "old": "static const double gram_rounding = 64;",
+        "new": "static const double gram_rounding = 0;",
+        "tests": ["factored"],
+    },
+    {
+        "name": "the-reflectors-of-a-wider-matrix-are-read-as-packed",
+        "file": "src/linalg/lapack.c",
+        "old": "    dormql_(\"L\", \"N\", &m, &n, &k, h->v, &lda,",
+        "new": "    dormql_(\"L\", \"N\", &m, &n, &k, h->v, lda > m ? &m : &lda,",
+        "tests": ["lapack"],
+    },
+]
