@@ -15,13 +15,14 @@ static const opt_entry analyze_options[] = {
     { OPT_FLAG, '\0', "spectrum", NULL, offsetof(analyze_settings, spectrum), 0, 0,
       "add every singular value to the JSON document" },
     { OPT_CHOICE, '\0', "method", METHOD_WORDS, offsetof(analyze_settings, common.method), 0, 0,
-      "compare decompositions of convolutions at half the parameters; auto: all" },
+      "compare decompositions of convolutions at half the cost; auto: all" },
     { 0 }
 };
 
 static const opt_group groups[] = {
     { "What", analyze_options },
     { "Which layers", selection_options },
+    { "How large a graph's inputs are", graph_options },
     { "Between runs", cache_options },
     { "Every command", run_options },
     { NULL, NULL },
@@ -104,32 +105,38 @@ static figure ranks_of(const eck_point *point)
     return out;
 }
 
-static void add_methods(table *rows, session *run, const eck_layer *layer, const eck_curve *curve)
+static void add_methods(table *rows, session *run, const eck_layer *layer, const eck_curve *curve,
+                        bool by_macs)
 {
-    const int64_t half = eck_stage_parameters(&layer->dense) / 2;
+    const int64_t half = (by_macs ? layer->macs : eck_stage_parameters(&layer->dense)) / 2;
     for (int m = ECK_METHOD_SVD; m <= ECK_METHOD_DEPTHWISE; m++) {
-        const eck_point *const best = eck_curve_best(curve, (eck_method)m, half);
+        const eck_point *const best = by_macs ? eck_layer_best(layer, curve, (eck_method)m, half)
+                                              : eck_curve_best(curve, (eck_method)m, half);
         if (!best) continue;
         const figure ranks = ranks_of(best), error = figure_error(best->error);
         const figure count = layer_count(run, best->parameters);
+        const figure macs = layer_macs(run, eck_layer_macs(layer, best));
         table_add(rows, (const char *const[]){ layer->name, eck_method_name(best->method),
-                                               ranks.text, count.text, error.text,
+                                               ranks.text, count.text, macs.text, error.text,
                                                best->estimated ? "estimated" : "" });
     }
 }
 
-// Every method of every convolution at half its parameters.
-static void print_methods(session *run, const eck_model *model, const eck_analysis *analysis)
+// Every method of every convolution at half its parameters, or half its multiply-adds.
+static void print_methods(session *run, const eck_model *model, const eck_analysis *analysis,
+                          bool by_macs)
 {
-    static const char *const titles[] = { "layer", "method", "rank", "parameters", "error", "" };
+    static const char *const titles[] = { "layer", "method", "rank", "parameters",
+                                          "MACs",  "error",  "" };
     table rows;
-    table_init(&rows, "llrrrl", titles);
+    table_init(&rows, "llrrrrl", titles);
     for (int64_t i = 0; i < eck_analysis_count(analysis); i++) {
         const eck_layer_analysis *const known = eck_analysis_layer(analysis, i);
         const eck_layer *const layer = eck_model_layer(model, known->layer);
-        if (layer->dense.spatial > 0) add_methods(&rows, run, layer, &known->curve);
+        if (layer->dense.spatial > 0 && (!by_macs || layer->macs >= 0))
+            add_methods(&rows, run, layer, &known->curve, by_macs);
     }
-    fputc('\n', run->out);
+    fprintf(run->out, "\nat half the %s:\n", by_macs ? "multiply-adds" : "parameters");
     table_print(&rows, run->out, layer_width(run));
     table_clear(&rows);
 }
@@ -157,7 +164,9 @@ static eck_status cmd_analyze(session *run, char **arguments)
         session_take(run, text);
     } else {
         print_analysis(run, model, analysis);
-        if (store.methods != 0) print_methods(run, model, analysis);
+        if (store.methods != 0) print_methods(run, model, analysis, false);
+        if (store.methods != 0 && layers_have_macs(model))
+            print_methods(run, model, analysis, true);
     }
 done:
     eck_analysis_free(analysis);

@@ -34,6 +34,7 @@ static const opt_group groups[] = {
     { "Budget (all given must hold)", budget_options },
     { "Output", compress_options },
     { "Which layers", selection_options },
+    { "How large a graph's inputs are", graph_options },
     { "Factors", factor_options },
     { "Between runs", cache_options },
     { "Every command", run_options },
@@ -45,7 +46,7 @@ static eck_status check_usage(session *run, const compress_settings *from)
     const settings *const common = &from->common;
     if (!from->plan && !settings_has_budget(common))
         return session_usage(
-            run, "no budget: give --keep, --size, --latency, --rank, --energy, --error or "
+            run, "no budget: give --keep, --size, --latency, --macs, --rank, --energy, --error or "
                  "--plan; 'eckart plan MODEL' shows what each size costs");
     if (from->plan && (settings_has_budget(common) || common->timings))
         return session_usage(run, "a plan is a choice already made: give --plan or a budget");

@@ -9,6 +9,7 @@
 
 static const opt_group groups[] = {
     { "Which layers", selection_options },
+    { "How large a graph's inputs are", graph_options },
     { "Every command", run_options },
     { NULL, NULL },
 };
@@ -24,30 +25,53 @@ static void tell_state(char *out, size_t room, const eck_layer *layer)
         snprintf(out, room, "yes");
 }
 
-static void add_layer(table *rows, session *run, const eck_model *model, const eck_layer *layer)
+// `macs`: with a column for them, before the last.
+static void add_layer(table *rows, session *run, const eck_model *model, const eck_layer *layer,
+                      bool macs)
 {
     char state[300];
     const eck_tensor *const weight =
         layer->weight >= 0 ? eck_model_tensor(model, layer->weight) : NULL;
     const figure shape = layer_shape(&layer->dense);
     const figure count = layer_count(run, eck_stage_parameters(&layer->dense));
+    const figure cost = layer_macs(run, layer->macs);
     tell_state(state, sizeof state, layer);
     table_add(rows, (const char *const[]){ layer->name, layer_kind(&layer->dense), shape.text,
                                            weight ? eck_dtype_name(weight->dtype) : "-", count.text,
-                                           state });
+                                           macs ? cost.text : state, state });
 }
 
 static void print_layers(session *run, const eck_model *model)
 {
     static const char *const titles[] = { "layer", "kind",    "shape",
                                           "type",  "numbers", "may be factored" };
+    static const char *const with_macs[] = { "layer",   "kind", "shape",          "type",
+                                             "numbers", "MACs", "may be factored" };
     table rows;
-    table_init(&rows, "llrlrl", titles);
+    const bool macs = layers_have_macs(model);
+    table_init(&rows, macs ? "llrlrrl" : "llrlrl", macs ? with_macs : titles);
     for (int64_t i = 0; i < eck_model_layer_count(model); i++)
-        add_layer(&rows, run, model, eck_model_layer(model, i));
+        add_layer(&rows, run, model, eck_model_layer(model, i), macs);
     if (run->verbose == 0) table_fold(&rows);
     table_print(&rows, run->out, layer_width(run));
     table_clear(&rows);
+}
+
+// Multiply-adds of a graph, or why they are not known.
+static void print_macs(session *run, const eck_model *model)
+{
+    int64_t macs = 0;
+    int64_t counted = 0;
+    for (int64_t i = 0; i < eck_model_layer_count(model); i++) {
+        const eck_layer *const layer = eck_model_layer(model, i);
+        if (layer->macs < 0) continue;
+        macs += layer->macs;
+        counted++;
+    }
+    if (counted > 0)
+        table_line(run->out, "MACs", "%s multiply-adds of %lld layers in one pass",
+                   layer_count(run, macs).text, (long long)counted);
+    layers_tell_unknown(run, model);
 }
 
 static void print_model(session *run, const eck_model *model)
@@ -73,6 +97,7 @@ static void print_model(session *run, const eck_model *model)
     table_line(run->out, "layers", "%lld with %s parameters; %lld of them with %s may be factored",
                (long long)layers, layer_count(run, parameters).text, (long long)selected,
                layer_count(run, selected_parameters).text);
+    if (strcmp(eck_model_format(model), "onnx") == 0) print_macs(run, model);
 }
 
 static eck_status cmd_inspect(session *run, char **arguments)

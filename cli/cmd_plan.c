@@ -28,6 +28,7 @@ static const opt_group groups[] = {
     { "Budget (all given must hold; without one: the frontier)", budget_options },
     { "Output", plan_options },
     { "Which layers", selection_options },
+    { "How large a graph's inputs are", graph_options },
     { "Factors", factor_options },
     { "Between runs", cache_options },
     { "Every command", run_options },
@@ -121,8 +122,8 @@ static eck_status cmd_plan(session *run, char **arguments)
     TRY(settings_parse(run, &command_plan, &from.common, &path, arguments));
     if (common->output && !settings_has_budget(common))
         TRY(session_usage(
-            run, "a plan to write needs a budget: --keep, --size, --latency, --rank, --energy "
-                 "or --error"));
+            run, "a plan to write needs a budget: --keep, --size, --latency, --macs, --rank, "
+                 "--energy or --error"));
     if (common->timings && !settings_has_budget(common))
         TRY(session_usage(run, "--timings goes with a budget: --latency, --keep, --size, --rank, "
                                "--energy or --error"));

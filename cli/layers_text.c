@@ -47,6 +47,34 @@ figure layer_bytes(const session *run, int64_t bytes)
     return out;
 }
 
+figure layer_macs(const session *run, int64_t macs)
+{
+    return macs < 0 ? (figure){ "-" } : layer_count(run, macs);
+}
+
+bool layers_have_macs(const eck_model *model)
+{
+    for (int64_t i = 0; i < eck_model_layer_count(model); i++)
+        if (eck_model_layer(model, i)->macs >= 0) return true;
+    return false;
+}
+
+void layers_tell_unknown(session *run, const eck_model *model)
+{
+    const eck_layer *first = NULL;
+    int64_t unknown = 0;
+    const int64_t count = eck_model_layer_count(model);
+    for (int64_t i = 0; i < count; i++) {
+        const eck_layer *const layer = eck_model_layer(model, i);
+        if (layer->macs >= 0 || layer->skipped) continue;
+        if (!first) first = layer;
+        unknown++;
+    }
+    if (first)
+        table_line(run->out, "MACs", "unknown of %lld layers, '%s' for one: %s", (long long)unknown,
+                   first->name, first->macs_unknown);
+}
+
 int layer_width(const session *run)
 {
     return run->verbose > 0 ? 0 : TABLE_WIDTH;

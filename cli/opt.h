@@ -23,6 +23,7 @@ typedef enum opt_kind {
     OPT_SIZE, /**< int64_t: bytes, K M G T = 1000, KiB MiB GiB TiB = 1024 */
     OPT_SIZE_OR_PART, /**< opt_size */
     OPT_TIME_OR_PART, /**< opt_time: 12.5, 800us, 0.9ms; 0.7 or 70% */
+    OPT_COUNT_OR_PART, /**< opt_size: 600M, or a part: 0.5 or 50% */
     OPT_CHOICE /**< int: which of the words of `argument` */
 } opt_kind;
 

@@ -112,6 +112,8 @@ static const char *allowed(const opt_entry *entry)
         return "bytes, with K M G T (1000) or KiB MiB GiB TiB (1024), or a percentage";
     case OPT_TIME_OR_PART:
         return "milliseconds from 1, a time with us, ms or s, a part below 1, or a percentage";
+    case OPT_COUNT_OR_PART:
+        return "a count, with K M G T (1000), or a part: above 0 and at most 1, or a percentage";
     case OPT_CHOICE:
         return entry->argument;
     default:
@@ -151,6 +153,18 @@ static bool store_choice(int *target, const char *words, const char *value)
     }
 }
 
+// A part if it is a percentage or at most 1, else a count.
+static bool store_count_or_part(opt_size *target, const char *value)
+{
+    double part;
+    *target = (opt_size){ -1, -1 };
+    if (opt_parse_part(value, &part) && (strchr(value, '%') || part <= 1)) {
+        target->part = part;
+        return part > 0 && part <= 1;
+    }
+    return opt_parse_size(value, &target->bytes) && target->bytes > 0;
+}
+
 static bool store_number(const opt_entry *entry, void *target, const char *value)
 {
     int64_t integer;
@@ -174,6 +188,8 @@ static bool store_number(const opt_entry *entry, void *target, const char *value
         return true;
     case OPT_TIME_OR_PART:
         return parse_time(value, target);
+    case OPT_COUNT_OR_PART:
+        return store_count_or_part(target, value);
     case OPT_SIZE:
         return opt_parse_size(value, target) && *(int64_t *)target > 0;
     default: {

@@ -97,6 +97,11 @@ void planning_print_totals(session *run, const eck_plan *plan)
         table_line(run->out, "latency", "%.2f of the time: %s of %s, as the timings predict",
                    plan->ms_after / plan->ms_before, figure_seconds(1e-3 * plan->ms_after).text,
                    figure_seconds(1e-3 * plan->ms_before).text);
+    if (plan->macs_before >= 0)
+        table_line(run->out, "MACs", "%.2f of the multiply-adds: %s of %s in one pass",
+                   part_of(plan->macs_after, plan->macs_before),
+                   layer_count(run, plan->macs_after).text,
+                   layer_count(run, plan->macs_before).text);
     table_line(run->out, "error", "mean %s, worst %s of the factored layers; root of squares %s",
                figure_error(plan->mean).text, figure_error(plan->worst).text,
                figure_error(plan->error).text);

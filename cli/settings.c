@@ -36,6 +36,12 @@ const opt_entry selection_options[] = {
     { 0 }
 };
 
+const opt_entry graph_options[] = {
+    { OPT_LIST, '\0', "shape", "NAME=SIZES", PLACE(shapes), 0, 0,
+      "of an input of a graph whose sizes are open: x=1x3x224x224; repeatable" },
+    { 0 }
+};
+
 const opt_entry factor_options[] = {
     { OPT_CHOICE, '\0', "method", METHOD_WORDS, PLACE(method), 0, 0,
       "decomposition of convolutions; default svd; auto: the best of all" },
@@ -66,6 +72,8 @@ const opt_entry budget_options[] = {
       "leave layers dense whose factors are not faster, with --timings" },
     { OPT_TEXT, '\0', "timings", "FILE", PLACE(timings), 0, 0,
       "times of layers on the target, by bench or python -m eckart.measure" },
+    { OPT_COUNT_OR_PART, '\0', "macs", "N|R", PLACE(macs), 0, 0,
+      "multiply-adds of the selected layers in one pass: 600M, 0.5 or 50%" },
     { OPT_INTEGER, '\0', "rank", "K", PLACE(rank), 1, 1e15,
       "rank K in every layer where that pays" },
     { OPT_PART, '\0', "energy", "E", PLACE(energy), DBL_MIN, 1,
@@ -81,7 +89,7 @@ void settings_init(settings *out)
     out->min_size = 4096;
     out->rank_multiple = 1;
     out->keep = out->energy = out->error = -1;
-    out->size = (opt_size){ -1, -1 };
+    out->size = out->macs = (opt_size){ -1, -1 };
     out->latency = (opt_time){ -1, -1 };
     out->rank = -1;
 }
@@ -90,7 +98,8 @@ void settings_clear(settings *out)
 {
     free(out->include.items);
     free(out->exclude.items);
-    out->include = out->exclude = (opt_list){ NULL, 0 };
+    free(out->shapes.items);
+    out->include = out->exclude = out->shapes = (opt_list){ NULL, 0 };
 }
 
 eck_status settings_parse(session *run, const command *about, settings *out, const char **operands,
@@ -114,6 +123,40 @@ eck_status settings_parse(session *run, const command *about, settings *out, con
     return ECK_OK;
 }
 
+// The sizes of "1x3x224x224"; -1 if they are none, or too many.
+static int32_t parse_sizes(int64_t *out, const char *text)
+{
+    int32_t count = 0;
+    for (; count < ECK_DIMS_MAX; text++) {
+        const size_t digits = strspn(text, "0123456789");
+        if (digits == 0 || digits > 12) return -1;
+        out[count++] = strtoll(text, NULL, 10);
+        text += digits;
+        if (*text == '\0') return count;
+        if (*text != 'x') return -1;
+    }
+    return -1;
+}
+
+static eck_status set_shape(session *run, eck_model *model, const char *text)
+{
+    int64_t sizes[ECK_DIMS_MAX];
+    const char *const equals = strrchr(text, '=');
+    const int32_t count = equals ? parse_sizes(sizes, equals + 1) : -1;
+    if (count < 0 || equals == text)
+        return session_usage(run,
+                             "option '--shape': found '%s', allowed: an input's name and its "
+                             "sizes, as in x=1x3x224x224",
+                             text);
+    const size_t length = (size_t)(equals - text);
+    char *const name = session_alloc(length + 1, 1);
+    memcpy(name, text, length);
+    const eck_status status = eck_model_set_input(model, name, count, sizes, &run->error);
+    free(name);
+    if (status == ECK_E_RANGE) run->exit_code = EXIT_USAGE;
+    return status;
+}
+
 eck_status settings_open_model(eck_model **out, session *run, const settings *from,
                                const char *path)
 {
@@ -134,6 +177,8 @@ eck_status settings_open_model(eck_model **out, session *run, const settings *fr
     status = eck_model_select(model, &selection, &run->error);
     if (status == ECK_E_RANGE) run->exit_code = EXIT_USAGE;
     TRY(status);
+    for (int64_t i = 0; i < from->shapes.count; i++)
+        TRY(set_shape(run, model, from->shapes.items[i]));
     *out = model;
     model = NULL;
 done:
@@ -179,7 +224,7 @@ bool settings_has_budget(const settings *from)
 {
     return from->keep >= 0 || from->size.bytes >= 0 || from->size.part >= 0 ||
            from->latency.milliseconds >= 0 || from->latency.part >= 0 || from->rank >= 0 ||
-           from->energy >= 0 || from->error >= 0;
+           from->energy >= 0 || from->error >= 0 || from->macs.bytes >= 0 || from->macs.part >= 0;
 }
 
 eck_budget settings_budget(const settings *from)
@@ -194,6 +239,8 @@ eck_budget settings_budget(const settings *from)
     budget.latency = from->latency.milliseconds;
     budget.latency_part = from->latency.part;
     budget.no_slower = from->no_slower;
+    budget.macs = from->macs.bytes;
+    budget.macs_part = from->macs.part;
     return budget;
 }
 

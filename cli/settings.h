@@ -27,6 +27,8 @@ typedef struct settings {
     const char *timings;
     opt_time latency;
     bool no_slower;
+    opt_size macs; /**< a count or a part */
+    opt_list shapes; /**< NAME=1x3x224x224 */
 } settings;
 
 /** Defaults; the rest of a command's own struct is left alone. */
@@ -38,17 +40,18 @@ void settings_clear(settings *out);
 
 extern const opt_entry run_options[]; /**< --threads --memory --json --quiet --verbose --help */
 extern const opt_entry selection_options[]; /**< --include --exclude --min-size --key */
+extern const opt_entry graph_options[]; /**< --shape */
 extern const opt_entry factor_options[]; /**< --method --dtype --split --rank-multiple */
 extern const opt_entry cache_options[]; /**< --cache --no-cache */
-extern const opt_entry budget_options[]; /**< --keep --size --latency --no-slower --timings --rank
-                                          --energy --error */
+extern const opt_entry budget_options[]; /**< --keep --size --latency --no-slower --timings --macs
+                                          --rank --energy --error */
 
 /** Parses, and tells the session and its context what all commands share. */
 eck_status settings_parse(session *run, const command *about, settings *out, const char **operands,
                           char **arguments);
 
-/** Opens a model, says its warnings, applies the selection; a glob that matches nothing is wrong
- * usage. */
+/** Opens a model, says its warnings, applies the selection and the shapes of inputs; a glob that
+ * matches nothing and a shape that fits nothing are wrong usage. */
 eck_status settings_open_model(eck_model **out, session *run, const settings *from,
                                const char *path);
 

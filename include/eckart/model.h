@@ -34,7 +34,14 @@ typedef struct eck_tensor {
     int64_t bytes;
 } eck_tensor;
 
-/** One use of one weight; borrowed until eck_model_close(). */
+/** One place of a graph that runs a weight. */
+typedef struct eck_use {
+    int64_t
+        rows; /**< how often: images of a convolution; rows of a linear layer, all leading dimensions together */
+    int64_t input[ECK_SPATIAL_MAX], output[ECK_SPATIAL_MAX]; /**< spatial sizes of a convolution */
+} eck_use;
+
+/** One weight and all its uses; borrowed until eck_model_close(), numbers of uses until eck_model_set_input(). */
 typedef struct eck_layer {
     const char
         *name; /**< module ("encoder.layer.0.attention.self.query"); a bare tensor's own name */
@@ -46,6 +53,10 @@ typedef struct eck_layer {
     bool
         factored; /**< the model is an output of ours and this layer is a chain; weight is then -1 */
     eck_method method; /**< of a factored layer, else DENSE */
+    const eck_use *uses; /**< of a graph whose shapes are known */
+    int64_t use_count; /**< 0: not known; a factored layer has none of its own */
+    int64_t macs; /**< multiply-adds of one pass over all uses, biases aside; -1 unknown */
+    const char *macs_unknown; /**< why, or NULL */
 } eck_layer;
 
 /**
@@ -81,6 +92,9 @@ ECK_API const eck_layer *eck_model_layer(const eck_model *model, int64_t index);
 /** Remarks made while opening (trailing bytes, unmapped tensors, ...), one line each; NULL past the end. */
 ECK_API const char *eck_model_warning(const eck_model *model, int64_t index);
 
+/** "safetensors", "onnx", "torch", "npy", "npz", "csv", "mtx"; static. */
+ECK_API const char *eck_model_format(const eck_model *model);
+
 /** True if the model carries our manifest. */
 ECK_API bool eck_model_is_factored(const eck_model *model);
 
@@ -99,6 +113,30 @@ ECK_API eck_status eck_model_layer_operator(eck_operator **out, const eck_model 
 /** The stages of a factored layer, weights and bias loaded; owned by the caller, eck_chain_clear(). */
 ECK_API eck_status eck_model_layer_chain(eck_chain *out, const eck_model *model, int64_t layer,
                                          eck_error *err);
+
+/**
+ * Says how large an input of a graph is, and finds shapes and multiply-adds of all layers anew.
+ *
+ * name    of an input of the graph
+ * ndim    0 .. ECK_DIMS_MAX
+ * shape   [ndim], each at least 1 and what the file says where it says a number
+ * Cost    of opening a graph, a few times its nodes
+ * Errors  ECK_E_RANGE no such input, one that was given, or another shape in the file; ECK_E_SHAPE ndim;
+ *         ECK_E_UNSUPPORTED no graph; ECK_E_NOMEM
+ */
+ECK_API eck_status eck_model_set_input(eck_model *model, const char *name, int32_t ndim,
+                                       const int64_t *shape, eck_error *err);
+
+/**
+ * Multiply-adds of one pass when a layer is stored as `point` (NULL: as it is), over all its uses, biases aside; every
+ * stage counts at the sizes it has in the chain. -1: not known (layer->macs_unknown), or no point of the layer.
+ */
+ECK_API int64_t eck_layer_macs(const eck_layer *layer, const eck_point *point);
+
+/** The point of least error among those of one method with at most so many multiply-adds; borrowed; NULL if there is none
+ *  or they are not known. */
+ECK_API const eck_point *eck_layer_best(const eck_layer *layer, const eck_curve *curve,
+                                        eck_method method, int64_t macs);
 
 typedef struct eck_selection {
     uint32_t version; /**< 1 */
@@ -221,11 +259,13 @@ typedef struct eck_budget {
         latency; /**< milliseconds of one pass, of the whole model where that was timed; -1 none */
     double latency_part; /**< the same as a part of that before; -1 none */
     bool no_slower; /**< a layer stays dense unless its factored form is faster */
+    int64_t macs; /**< multiply-adds of one pass over the selected layers; -1 none */
+    double macs_part; /**< the same as a part of those before; -1 none */
 } eck_budget;
 
 #define ECK_BUDGET_INIT \
     { \
-        1, -1, -1, -1, -1, -1, -1, false, NULL, -1, -1, false \
+        1, -1, -1, -1, -1, -1, -1, false, NULL, -1, -1, false, -1, -1 \
     }
 
 typedef struct eck_choice {
@@ -233,6 +273,7 @@ typedef struct eck_choice {
     eck_point point;
     int64_t parameters_before;
     double ms_before, ms_after; /**< predicted from the budget's timings; -1 not known */
+    int64_t macs_before, macs_after; /**< multiply-adds of one pass; -1 unknown */
 } eck_choice;
 
 /** Owned by the caller, eck_plan_free(). */
@@ -249,12 +290,15 @@ typedef struct eck_plan {
     double worst, mean; /**< relative error of the worst layer; mean over the factored layers */
     double gap; /**< (total damage - lower bound of the optimum) / lower bound; 0 = optimal */
     double ms_before, ms_after; /**< of the whole model, or of its layers; -1 without timings */
+    int64_t macs_before,
+        macs_after; /**< of the selected layers; -1: of one of them they are not known */
 } eck_plan;
 
 /**
  * Chooses one point a layer: lower convex hulls and one multiplier, then the integer rest.
  * Errors  ECK_E_NOTHING nothing pays (message names the nearest break-even); ECK_E_RANGE limits that contradict each
- *         other or lie below the storage floor (the floor is named)
+ *         other or lie below the storage floor (the floor is named); ECK_E_UNSUPPORTED a limit on multiply-adds, and those
+ *         of a selected layer are not known (it and the reason are named)
  */
 ECK_API eck_status eck_plan_optimize(eck_plan **out, const eck_model *model,
                                      const eck_analysis *analysis, const eck_budget *budget,
@@ -266,6 +310,7 @@ typedef struct eck_frontier_row {
     double keep;
     int64_t factored, parameters, bytes;
     double error, mean, worst;
+    int64_t macs; /**< -1 unknown */
 } eck_frontier_row;
 
 /** `count` rows from keep 0.95 down, plans as eck_plan_optimize() would make them; rows is the caller's. */

@@ -197,14 +197,22 @@ int64_t ecki_outline_macs(const eck_stage *dense, eck_method method, const int64
     return sum;
 }
 
-/** True if a stage after stage i moves along dimension d: what comes before it works on the layer's input there. */
-static bool moves_later(const eck_chain *chain, int32_t i, int32_t d)
+/** True if one of the stages first .. end - 1 moves along dimension d. */
+static bool one_moves(const eck_chain *chain, int32_t first, int32_t end, int32_t d)
 {
-    for (int32_t j = i + 1; j < chain->count; j++) {
+    for (int32_t j = first; j < end; j++) {
         const eck_stage *stage = &chain->stages[j];
         if (stage->spatial > d && (stage->kernel[d] > 1 || stage->stride[d] > 1)) return true;
     }
     return false;
+}
+
+/** True if stage i works on the layer's input along dimension d: a convolution that one after it moves, or a transposed one
+ *  that none before it has moved, since those multiply with every number that comes in. */
+static bool works_on_input(const eck_chain *chain, int32_t i, int32_t d)
+{
+    if (chain->stages[i].kind == ECK_STAGE_CONV_TRANSPOSE) return !one_moves(chain, 0, i, d);
+    return one_moves(chain, i + 1, chain->count, d);
 }
 
 int64_t eck_chain_macs(const eck_chain *chain, const int64_t *input, const int64_t *output)
@@ -215,7 +223,7 @@ int64_t eck_chain_macs(const eck_chain *chain, const int64_t *input, const int64
         const eck_stage *stage = &chain->stages[i];
         int64_t macs = stage->kind == ECK_STAGE_LOOKUP ? 0 : eck_stage_parameters(stage);
         for (int32_t d = 0; d < stage->spatial; d++)
-            if (!ecki_mul(macs, moves_later(chain, i, d) ? input[d] : output[d], &macs))
+            if (!ecki_mul(macs, works_on_input(chain, i, d) ? input[d] : output[d], &macs))
                 return INT64_MAX;
         if (!ecki_add(sum, macs, &sum)) return INT64_MAX;
     }

@@ -361,12 +361,11 @@ static eck_status put_stage(writing *w, int32_t i)
     return no_such_stage(w, i);
 }
 
-/** The input that is no weight. */
-static const char *data_of(const ecki_onnx_site *site)
+const char *ecki_onnx_site_data(const ecki_onnx *onnx, int64_t node, ecki_site_kind kind)
 {
-    const bool second = site->kind == ECKI_SITE_MATMUL_LEFT || site->kind == ECKI_SITE_GEMM_LEFT ||
-                        site->kind == ECKI_SITE_GATHER;
-    return ecki_onnx_input(site->onnx, &site->onnx->nodes[site->node], second ? 1 : 0);
+    const bool second =
+        kind == ECKI_SITE_MATMUL_LEFT || kind == ECKI_SITE_GEMM_LEFT || kind == ECKI_SITE_GATHER;
+    return ecki_onnx_input(onnx, &onnx->nodes[node], second ? 1 : 0);
 }
 
 eck_status ecki_onnx_put_chain(ecki_text *out, const ecki_onnx_site *site,
@@ -378,7 +377,7 @@ eck_status ecki_onnx_put_chain(ecki_text *out, const ecki_onnx_site *site,
                   .node = &site->onnx->nodes[site->node],
                   .stages = stages,
                   .count = count,
-                  .data = data_of(site),
+                  .data = ecki_onnx_site_data(site->onnx, site->node, site->kind),
                   .err = err };
 
     ECK_TRY(keep_fields(&w));

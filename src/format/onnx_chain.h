@@ -35,6 +35,9 @@ typedef struct ecki_onnx_site {
     ecki_site_kind kind;
 } ecki_onnx_site;
 
+/** The name of what such a node multiplies the weight with. */
+const char *ecki_onnx_site_data(const ecki_onnx *onnx, int64_t node, ecki_site_kind kind);
+
 /**
  * Adds the nodes of a chain, as fields of a graph.
  * Errors ECK_E_UNSUPPORTED a stage that cannot stand in for part of such a node; ECK_E_RANGE a name that is taken

@@ -34,6 +34,11 @@ eck_status ecki_sites_find(ecki_sites *out, const eck_model *model, const ecki_l
                            eck_error *err);
 void ecki_sites_clear(ecki_sites *sites);
 
+/** All uses of a tensor of the container as a weight, and the stage they make of it; none if one of them is of another kind.
+ * Zero both to start. */
+eck_status ecki_sites_seen(ecki_sites *out, eck_stage *stage_out, const eck_model *model,
+                           int64_t entry, eck_error *err);
+
 /* ---- outputs (graph_edit.c) --------------------------------------------------------------------------------------- */
 
 /** Fills what the manifest says of a layer's place in the graph: the tensor, the nodes that use it, and which stages are

@@ -25,6 +25,7 @@ typedef struct search {
     eck_stage stage;
     char reason[300];
     bool impossible;
+    bool whole; /**< every use was followed */
 } search;
 
 /** Notes the first reason against factoring. */
@@ -320,6 +321,7 @@ static eck_status search_run(search *s, const eck_model *model, int64_t tensor, 
     check_model(s);
     const eck_status status = follow(s, s->tensor->name, false, 0, err);
     if (status != ECK_OK) return status;
+    s->whole = !s->reason[0];
     check_stage(s);
     check_role(s);
     s->sites.turned = s->by_columns || (!s->by_rows && s->transposed);
@@ -406,6 +408,22 @@ eck_status ecki_sites_find(ecki_sites *out, const eck_model *model, const ecki_l
     ECK_TRY(search_run(&s, model, model->container->onnx->by_entry[entry], err));
     ECK_REQUIRE(!s.reason[0] || !s.impossible, ECK_E_RANGE, -1,
                 "layer '%s' of '%s' cannot be factored: %s", layer->name, model->path, s.reason);
+    *out = s.sites;
+    s.sites = (ecki_sites){ 0 };
+done:
+    ecki_sites_clear(&s.sites);
+    return status;
+}
+
+eck_status ecki_sites_seen(ecki_sites *out, eck_stage *stage_out, const eck_model *model,
+                           int64_t entry, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    search s = { 0 };
+
+    ECK_TRY(search_run(&s, model, model->container->onnx->by_entry[entry], err));
+    if (!s.whole) goto done;
+    *stage_out = s.stage;
     *out = s.sites;
     s.sites = (ecki_sites){ 0 };
 done:

@@ -501,6 +501,7 @@ void ecki_layers_clear(eck_model *model)
         ecki_free(layer->tied_to);
         ecki_free(layer->reason);
         ecki_free(layer->selected_reason);
+        ecki_layer_forget(layer);
     }
     ecki_free(model->layers);
     ecki_free(model->layers_by_name);

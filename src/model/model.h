@@ -1,7 +1,8 @@
 /**
  * What the files of src/model share: the opened model, its layers as records, the parsed manifest.
  *
- * A model never changes after opening, but for which layers are selected (eck_model_select). tensors[i] describes
+ * A model never changes after opening, but for which layers are selected (eck_model_select) and what is known of its inputs
+ * (eck_model_set_input). tensors[i] describes
  * container->entries[i]. Layers come in the order of their weights in the container.
  */
 #ifndef ECKI_MODEL_H
@@ -25,7 +26,16 @@ typedef struct ecki_layer {
     bool impossible; /**< the reason is not a matter of choice */
     char *selected_reason; /**< reason after eck_model_select(), or NULL */
     int32_t module; /**< of a factored layer: index into the manifest's modules; else -1 */
+    eck_use *uses; /**< owned; the view has their count and where they lie */
+    char *macs_unknown; /**< owned, or NULL */
 } ecki_layer;
+
+/** The shape that was given for an input of a graph. */
+typedef struct ecki_given {
+    char *name;
+    int32_t ndim;
+    int64_t shape[ECK_DIMS_MAX];
+} ecki_given;
 
 typedef struct ecki_manifest_stage {
     char *weight; /**< tensor name */
@@ -77,6 +87,8 @@ struct eck_model {
     char *model_type; /**< of config.json, or NULL */
     bool has_head; /**< the architecture predicts words from the last hidden state */
     bool causal, ties_embeddings, ties_known;
+    ecki_given *given;
+    int64_t given_count;
 };
 
 /* ---- layers.c: names and shapes to layers ---------------------------------------------------------------------- */
@@ -89,6 +101,14 @@ int64_t ecki_layer_find(const eck_model *model, const char *name);
 
 /** "linear", "conv", "embedding", "conv1d_gpt2": the manifest's word for the module a layer replaces; static. */
 const char *ecki_layer_kind(const eck_layer *layer);
+
+/* ---- shapes.c: how often a layer of a graph runs ----------------------------------------------------------------- */
+
+/** Fills uses and multiply-adds of every layer, or why they are not known. Only memory can run out. */
+eck_status ecki_shapes_find(eck_model *model, eck_error *err);
+
+/** Takes a layer's uses away. */
+void ecki_layer_forget(ecki_layer *layer);
 
 /* ---- manifest.c ------------------------------------------------------------------------------------------------- */
 

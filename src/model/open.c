@@ -130,6 +130,7 @@ eck_status eck_model_open_key(eck_model **out, const char *path, const char *key
     ECK_TRY(config_read(model, err));
     ECK_TRY(manifest_read(model, err));
     ECK_TRY(ecki_layers_find(model, err));
+    ECK_TRY(ecki_shapes_find(model, err));
     *out = model;
     model = NULL;
 done:
@@ -141,6 +142,9 @@ void eck_model_close(eck_model *model)
 {
     if (!model) return;
     ecki_layers_clear(model);
+    for (int64_t i = 0; i < model->given_count; i++)
+        ecki_free(model->given[i].name);
+    ecki_free(model->given);
     ecki_manifest_free(model->manifest);
     ecki_free(model->tensors);
     ecki_container_close(model->container);
@@ -188,4 +192,9 @@ const char *eck_model_warning(const eck_model *model, int64_t index)
 bool eck_model_is_factored(const eck_model *model)
 {
     return model->manifest != NULL;
+}
+
+const char *eck_model_format(const eck_model *model)
+{
+    return model->container->format;
 }

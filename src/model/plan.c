@@ -39,6 +39,7 @@ typedef struct planning {
     int64_t limits[ECKI_COSTS];
     int64_t parameters_before, bytes_before,
         bytes_fixed; /**< fixed: of everything but the selected weights */
+    int64_t macs_before; /**< -1 unknown */
     double gap;
     double ms_scale; /**< of a layer's time: together they cannot take longer than the whole */
     double ms_before,
@@ -50,9 +51,15 @@ static bool has_latency_limit(const eck_budget *b)
     return b->latency >= 0 || b->latency_part >= 0;
 }
 
+static bool has_macs_limit(const eck_budget *b)
+{
+    return b->macs >= 0 || b->macs_part >= 0;
+}
+
 static bool has_size_limit(const eck_budget *b)
 {
-    return b->keep >= 0 || b->bytes >= 0 || b->bytes_part >= 0 || has_latency_limit(b);
+    return b->keep >= 0 || b->bytes >= 0 || b->bytes_part >= 0 || has_macs_limit(b) ||
+           has_latency_limit(b);
 }
 
 static bool has_rule(const eck_budget *b)
@@ -74,7 +81,7 @@ static eck_status budget_check(const eck_budget *b, eck_error *err)
     eck_status status = ECK_OK;
 
     ECK_REQUIRE(has_size_limit(b) || has_rule(b), ECK_E_RANGE, -1,
-                "no budget: give keep, size, latency, rank, energy or error");
+                "no budget: give keep, size, macs, latency, rank, energy or error");
     ECK_REQUIRE(b->timings || (!has_latency_limit(b) && !b->no_slower), ECK_E_RANGE, -1,
                 "latencies are predicted from timings: none are given");
     ECK_REQUIRE(b->latency < 0 || b->latency > 0, ECK_E_RANGE, -1,
@@ -85,6 +92,8 @@ static eck_status budget_check(const eck_budget *b, eck_error *err)
                 "keep %g: a ratio above 0 and at most 1 is allowed", b->keep);
     ECK_REQUIRE(b->bytes_part < 0 || b->bytes_part > 0, ECK_E_RANGE, -1,
                 "size %g%%: more than 0 is needed", 100 * b->bytes_part);
+    ECK_REQUIRE(b->macs_part < 0 || (b->macs_part > 0 && b->macs_part <= 1), ECK_E_RANGE, -1,
+                "macs %g: a ratio above 0 and at most 1 is allowed", b->macs_part);
     ECK_REQUIRE(b->rank < 0 || b->rank >= 1, ECK_E_RANGE, -1, "rank %lld: at least 1 is needed",
                 (long long)b->rank);
     ECK_REQUIRE(b->energy < 0 || (b->energy > 0 && b->energy <= 1), ECK_E_RANGE, -1,
@@ -163,10 +172,11 @@ static bool point_allowed(const planning *p, const eck_layer_analysis *layer, in
 static ecki_offer offer_of(const planning *p, const candidates *c, const eck_point *point)
 {
     const double ms = ms_of(p, c, point);
+    const int64_t macs = p->macs_before < 0 ? 0 : eck_layer_macs(c->layer, point);
 
-    return (ecki_offer){
-        point->damage, { point->parameters, point->bytes, 0, ms < 0 ? 0 : (int64_t)ceil(1e6 * ms) }
-    };
+    return (ecki_offer){ point->damage,
+                         { point->parameters, point->bytes, macs,
+                           ms < 0 ? 0 : (int64_t)ceil(1e6 * ms) } };
 }
 
 static eck_status candidates_find(candidates *out, const planning *p,
@@ -209,7 +219,11 @@ static void limits_find(planning *p)
     const eck_budget *b = p->budget;
     const double ms = latency_allowed(p);
 
-    p->limits[ECKI_MACS] = -1;
+    p->limits[ECKI_MACS] = b->macs;
+    if (b->macs_part >= 0) {
+        const int64_t part = (int64_t)floor(b->macs_part * (double)p->macs_before + 1e-9);
+        p->limits[ECKI_MACS] = b->macs >= 0 ? ecki_min(part, b->macs) : part;
+    }
     p->limits[ECKI_NANOSECONDS] = ms < 0 ? -1 : (int64_t)floor(1e6 * ms + 1e-3);
     p->limits[0] =
         b->keep >= 0 ? (int64_t)floor(b->keep * (double)p->parameters_before + 1e-9) : -1;
@@ -232,6 +246,21 @@ static void totals_before(planning *p)
         p->parameters_before += eck_stage_parameters(&layer->dense);
         p->bytes_fixed -= p->model->tensors[layer->weight].bytes;
     }
+}
+
+/** A limit on multiply-adds needs those of every selected layer. */
+static eck_status macs_before(planning *p, eck_error *err)
+{
+    for (int64_t i = 0; i < p->analysis->count && p->macs_before >= 0; i++) {
+        const eck_layer *layer = &p->model->layers[p->analysis->layers[i].view.layer].view;
+        if (layer->macs >= 0 && ecki_add(p->macs_before, layer->macs, &p->macs_before)) continue;
+        p->macs_before = -1;
+        if (has_macs_limit(p->budget))
+            return ecki_error(err, ECK_E_UNSUPPORTED, -1,
+                              "no plan for multiply-adds: those of layer '%s' are not known: %s",
+                              layer->name, layer->macs < 0 ? layer->macs_unknown : "too many");
+    }
+    return ECK_OK;
 }
 
 /** What the timings say of the model before: of all layers that were timed, and of those that are planned. */
@@ -280,6 +309,12 @@ static eck_status too_little(const planning *p, const ecki_bargain *least, eck_e
         (double)least->cost[ECKI_PARAMETERS] / (double)ecki_max(1, p->parameters_before);
     const long long bytes = (long long)(least->cost[ECKI_BYTES] + p->bytes_fixed);
 
+    if (has_macs_limit(p->budget))
+        return ecki_error(err, ECK_E_RANGE, -1,
+                          "the budget cannot be met: '%s' needs at least keep %.4f of the selected "
+                          "parameters, %lld bytes in all and %lld multiply-adds of the selected "
+                          "layers under the rules given",
+                          p->model->path, keep, bytes, (long long)least->cost[ECKI_MACS]);
     if (!p->budget->timings)
         return ecki_error(err, ECK_E_RANGE, -1,
                           "the budget cannot be met: '%s' needs at least keep %.4f of the selected "
@@ -334,6 +369,7 @@ static eck_status planning_prepare(planning *p, eck_error *err)
         if (p->budget->timings) c->timed = ecki_timings_find(p->budget->timings, c->layer);
     }
     ECK_TRY(times_before(p, err));
+    ECK_TRY(macs_before(p, err));
     for (int64_t i = 0; i < count; i++) {
         ECK_TRY(candidates_find(&p->layers[i], p, &p->analysis->layers[i].view, err));
         p->groups[i] = (ecki_offers){ p->layers[i].options, p->layers[i].count };
@@ -387,6 +423,8 @@ static eck_status plan_fill(eck_plan *plan, const planning *p, eck_error *err)
     plan->bytes_after = p->bytes_fixed;
     plan->parameters_before = p->parameters_before;
     plan->gap = p->gap;
+    plan->macs_before = p->macs_before;
+    plan->macs_after = p->macs_before < 0 ? -1 : 0;
     plan->ms_before = p->ms_before;
     plan->ms_after = p->ms_fixed;
     ECK_ALLOC(plan->choices, p->analysis->count);
@@ -405,6 +443,9 @@ static eck_status plan_fill(eck_plan *plan, const planning *p, eck_error *err)
         plan->worst = fmax(plan->worst, choice->point.error);
         plan->mean += choice->point.error;
         damage += choice->point.damage;
+        choice->macs_before = layer->macs;
+        choice->macs_after = eck_layer_macs(layer, &choice->point);
+        if (plan->macs_after >= 0) plan->macs_after += choice->macs_after;
         choice->ms_before = ms_of(p, &p->layers[i], NULL);
         choice->ms_after = ms_of(p, &p->layers[i], &choice->point);
         plan->ms_after += fmax(0, choice->ms_after);
@@ -470,9 +511,9 @@ eck_status eck_plan_frontier(eck_frontier_row *rows, int64_t count, const eck_mo
         budget.keep = keeps[i];
         budget.allow_dense = true;
         ECK_TRY(eck_plan_optimize(&plan, model, analysis, &budget, options, err));
-        rows[i] = (eck_frontier_row){ keeps[i],          plan->factored, plan->parameters_after,
-                                      plan->bytes_after, plan->error,    plan->mean,
-                                      plan->worst };
+        rows[i] = (eck_frontier_row){ keeps[i],          plan->factored,  plan->parameters_after,
+                                      plan->bytes_after, plan->error,     plan->mean,
+                                      plan->worst,       plan->macs_after };
         eck_plan_free(plan);
         plan = NULL;
     }

@@ -66,6 +66,8 @@ static eck_status choice_read(eck_choice *choice, const json_t *layer, const cha
     choice->ms_before = real_or(layer, "ms_before", -1);
     choice->ms_after = real_or(layer, "ms_after", -1);
     choice->parameters_before = integer_or(layer, "parameters_before", -1);
+    choice->macs_before = integer_or(layer, "macs_before", -1);
+    choice->macs_after = integer_or(layer, "macs_after", -1);
     choice->layer = ecki_strdup(name);
     ECK_HAVE(choice->layer);
 done:
@@ -98,6 +100,8 @@ static void totals_read(eck_plan *plan, const json_t *totals)
     plan->parameters_after = integer_or(totals, "parameters_after", -1);
     plan->bytes_before = integer_or(totals, "bytes_before", -1);
     plan->bytes_after = integer_or(totals, "bytes_after", -1);
+    plan->macs_before = integer_or(totals, "macs_before", -1);
+    plan->macs_after = integer_or(totals, "macs_after", -1);
     plan->error = real_or(totals, "error", 0);
     plan->mean = real_or(totals, "mean", 0);
     plan->worst = real_or(totals, "worst", 0);

@@ -51,6 +51,11 @@ void ecki_json_integer(ecki_json *parent, const char *key, int64_t value)
     ecki_json_add(parent, key, json_integer(value));
 }
 
+void ecki_json_macs(ecki_json *parent, const char *key, int64_t value)
+{
+    ecki_json_add(parent, key, value < 0 ? json_null() : json_integer(value));
+}
+
 void ecki_json_bool(ecki_json *parent, const char *key, bool value)
 {
     ecki_json_add(parent, key, json_boolean(value));

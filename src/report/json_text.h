@@ -32,6 +32,9 @@ void ecki_json_put(ecki_json *parent, const char *key, ecki_json part);
 /** A number; null for NaN and infinity. */
 void ecki_json_real(ecki_json *parent, const char *key, double value);
 void ecki_json_integer(ecki_json *parent, const char *key, int64_t value);
+
+/** Multiply-adds; null for -1, unknown. */
+void ecki_json_macs(ecki_json *parent, const char *key, int64_t value);
 void ecki_json_bool(ecki_json *parent, const char *key, bool value);
 
 /** A string; null for NULL; what is not UTF-8 is escaped. */

@@ -20,12 +20,14 @@ static ecki_json ranks_at_energy(const eck_spectrum_info *spectrum)
     return object;
 }
 
-// The best point of every method with at most half the layer's parameters.
-static ecki_json methods_array(const eck_curve *curve, int64_t parameters)
+// The best point of every method with at most half the layer's parameters, or half its multiply-adds.
+static ecki_json methods_array(const eck_layer *layer, const eck_curve *curve, bool macs)
 {
+    const int64_t half = (macs ? layer->macs : eck_stage_parameters(&layer->dense)) / 2;
     ecki_json array = ecki_json_array();
     for (int m = ECK_METHOD_SVD; m <= ECK_METHOD_DEPTHWISE; m++) {
-        const eck_point *const best = eck_curve_best(curve, (eck_method)m, parameters / 2);
+        const eck_point *const best = macs ? eck_layer_best(layer, curve, (eck_method)m, half)
+                                           : eck_curve_best(curve, (eck_method)m, half);
         if (!best) continue;
         ecki_json ranks = ecki_json_array();
         for (int32_t i = 0; i < best->rank_count; i++)
@@ -34,6 +36,7 @@ static ecki_json methods_array(const eck_curve *curve, int64_t parameters)
         ecki_json_text(&object, "method", eck_method_name(best->method));
         ecki_json_put(&object, "ranks", ranks);
         ecki_json_integer(&object, "parameters", best->parameters);
+        ecki_json_macs(&object, "macs", eck_layer_macs(layer, best));
         ecki_json_real(&object, "error", best->error);
         ecki_json_bool(&object, "estimated", best->estimated);
         ecki_json_put(&array, NULL, object);
@@ -58,14 +61,16 @@ static ecki_json layer_object(const eck_model *model, const eck_layer_analysis *
     ecki_json_text(&object, "kind", ecki_kind_name(layer->dense.kind));
     ecki_json_shape(&object, "shape", &layer->dense);
     ecki_json_integer(&object, "parameters", eck_stage_parameters(&layer->dense));
+    ecki_json_macs(&object, "macs", layer->macs);
     ecki_json_integer(&object, "numerical_rank", known->spectrum.numerical_rank);
     ecki_json_real(&object, "stable_rank", known->spectrum.stable_rank);
     ecki_json_real(&object, "effective_rank", known->spectrum.effective_rank);
     ecki_json_integer(&object, "break_even_rank", known->break_even_rank);
     ecki_json_put(&object, "rank_at_energy", ranks_at_energy(&known->spectrum));
     if (compared(&known->curve))
-        ecki_json_put(&object, "methods_at_half",
-                      methods_array(&known->curve, eck_stage_parameters(&layer->dense)));
+        ecki_json_put(&object, "methods_at_half", methods_array(layer, &known->curve, false));
+    if (compared(&known->curve) && layer->macs >= 0)
+        ecki_json_put(&object, "methods_at_half_macs", methods_array(layer, &known->curve, true));
     ecki_json_bool(&object, "cached", known->cached);
     ecki_json_real(&object, "seconds", known->seconds);
     if (spectrum)

@@ -17,21 +17,27 @@ static ecki_json layer_object(const eck_model *model, const eck_layer *layer)
     ecki_json_text(&object, "method", eck_method_name(layer->method));
     ecki_json_text(&object, "skipped", layer->skipped);
     ecki_json_text(&object, "tied_to", layer->tied_to);
+    ecki_json_macs(&object, "macs", layer->macs);
+    ecki_json_text(&object, "macs_unknown", layer->macs_unknown);
     return object;
 }
 
-// Layers and their parameters; a tied weight counts once.
+// Layers and their parameters; a tied weight counts once. Multiply-adds of all whose are known, if those of every selected
+// layer are.
 static ecki_json totals(const eck_model *model)
 {
     int64_t selected = 0;
     int64_t parameters = 0;
     int64_t selected_parameters = 0;
+    int64_t macs = 0;
     const int64_t count = eck_model_layer_count(model);
     for (int64_t i = 0; i < count; i++) {
         const eck_layer *const layer = eck_model_layer(model, i);
         const int64_t size = layer->tied_to ? 0 : eck_stage_parameters(&layer->dense);
         parameters += size;
+        if (macs >= 0 && layer->macs >= 0) macs += layer->macs;
         if (layer->skipped) continue;
+        if (layer->macs < 0) macs = -1;
         selected++;
         selected_parameters += size;
     }
@@ -40,6 +46,7 @@ static ecki_json totals(const eck_model *model)
     ecki_json_integer(&object, "selected", selected);
     ecki_json_integer(&object, "parameters", parameters);
     ecki_json_integer(&object, "selected_parameters", selected_parameters);
+    ecki_json_macs(&object, "macs", macs);
     return object;
 }
 

@@ -25,6 +25,8 @@ static ecki_json choice_object(const eck_choice *choice)
     ecki_json_integer(&object, "parameters_after", point->parameters);
     ecki_json_real(&object, "ms_before", known_ms(choice->ms_before));
     ecki_json_real(&object, "ms_after", known_ms(choice->ms_after));
+    ecki_json_macs(&object, "macs_before", choice->macs_before);
+    ecki_json_macs(&object, "macs_after", choice->macs_after);
     return object;
 }
 
@@ -37,6 +39,8 @@ static ecki_json totals_object(const eck_plan *plan)
     ecki_json_integer(&object, "parameters_after", plan->parameters_after);
     ecki_json_integer(&object, "bytes_before", plan->bytes_before);
     ecki_json_integer(&object, "bytes_after", plan->bytes_after);
+    ecki_json_macs(&object, "macs_before", plan->macs_before);
+    ecki_json_macs(&object, "macs_after", plan->macs_after);
     ecki_json_real(&object, "error", plan->error);
     ecki_json_real(&object, "mean", plan->mean);
     ecki_json_real(&object, "worst", plan->worst);
@@ -86,6 +90,7 @@ eck_status eck_report_frontier(char **out, const eck_model *model, const eck_fro
         ecki_json_integer(&row, "factored", rows[i].factored);
         ecki_json_integer(&row, "parameters", rows[i].parameters);
         ecki_json_integer(&row, "bytes", rows[i].bytes);
+        ecki_json_macs(&row, "macs", rows[i].macs);
         ecki_json_real(&row, "error", rows[i].error);
         ecki_json_real(&row, "mean", rows[i].mean);
         ecki_json_real(&row, "worst", rows[i].worst);

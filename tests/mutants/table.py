@@ -271,6 +271,20 @@ MUTANTS = [
         "new": "steepness(shelf, &vertices[kept - 1], &next) <=",
         "tests": ["knapsack"],
     },
+    {
+        "name": "what-stands-before-a-stride-works-on-the-output",
+        "file": "src/decompose/outline.c",
+        "old": "return one_moves(chain, i + 1, chain->count, d);",
+        "new": "return one_moves(chain, i + 2, chain->count, d);",
+        "tests": ["shapes", "outline"],
+    },
+    {
+        "name": "windows-leave-the-far-padding-out",
+        "file": "src/model/shape_rules.c",
+        "old": "in + w->begin[i] + w->end[i] - w->dilation[i] * (w->kernel[i] - 1) - 1;",
+        "new": "in + w->begin[i] - w->dilation[i] * (w->kernel[i] - 1) - 1;",
+        "tests": ["shapes"],
+    },
     # ---- tensors and convolutions
     {
         "name": "what-a-mode-discards-is-not-relative-to-the-tensor",

@@ -10,7 +10,7 @@ from .array import ECK_DIMS_MAX
 from .context import eck_context
 from .decompose import eck_curve, eck_point
 from .operator import eck_operator
-from .stage import eck_chain, eck_stage
+from .stage import ECK_SPATIAL_MAX, eck_chain, eck_stage
 from .status import eck_error
 from .svd import eck_spectrum_info
 
@@ -36,6 +36,17 @@ class eck_tensor(Structure):
     ]
 
 
+class eck_use(Structure):
+    rows: int
+    input: Any
+    output: Any
+    _fields_ = [
+        ("rows", c_int64),
+        ("input", c_int64 * ECK_SPATIAL_MAX),
+        ("output", c_int64 * ECK_SPATIAL_MAX),
+    ]
+
+
 class eck_layer(Structure):
     name: Bytes | None
     skipped: Bytes | None
@@ -46,6 +57,10 @@ class eck_layer(Structure):
     tied_to: Bytes | None
     factored: bool
     method: int
+    uses: Any
+    use_count: int
+    macs: int
+    macs_unknown: Bytes | None
     _fields_ = [
         ("name", c_char_p),
         ("skipped", c_char_p),
@@ -56,6 +71,10 @@ class eck_layer(Structure):
         ("tied_to", c_char_p),
         ("factored", c_bool),
         ("method", c_int),
+        ("uses", POINTER(eck_use)),
+        ("use_count", c_int64),
+        ("macs", c_int64),
+        ("macs_unknown", c_char_p),
     ]
 
 
@@ -131,6 +150,8 @@ class eck_budget(Structure):
     latency: float
     latency_part: float
     no_slower: bool
+    macs: int
+    macs_part: float
     _fields_ = [
         ("version", c_uint32),
         ("keep", c_double),
@@ -144,6 +165,8 @@ class eck_budget(Structure):
         ("latency", c_double),
         ("latency_part", c_double),
         ("no_slower", c_bool),
+        ("macs", c_int64),
+        ("macs_part", c_double),
     ]
 
 
@@ -153,12 +176,16 @@ class eck_choice(Structure):
     parameters_before: int
     ms_before: float
     ms_after: float
+    macs_before: int
+    macs_after: int
     _fields_ = [
         ("layer", c_char_p),
         ("point", eck_point),
         ("parameters_before", c_int64),
         ("ms_before", c_double),
         ("ms_after", c_double),
+        ("macs_before", c_int64),
+        ("macs_after", c_int64),
     ]
 
 
@@ -179,6 +206,8 @@ class eck_plan(Structure):
     gap: float
     ms_before: float
     ms_after: float
+    macs_before: int
+    macs_after: int
     _fields_ = [
         ("choices", POINTER(eck_choice)),
         ("count", c_int64),
@@ -196,6 +225,8 @@ class eck_plan(Structure):
         ("gap", c_double),
         ("ms_before", c_double),
         ("ms_after", c_double),
+        ("macs_before", c_int64),
+        ("macs_after", c_int64),
     ]
 
 
@@ -207,6 +238,7 @@ class eck_frontier_row(Structure):
     error: float
     mean: float
     worst: float
+    macs: int
     _fields_ = [
         ("keep", c_double),
         ("factored", c_int64),
@@ -215,6 +247,7 @@ class eck_frontier_row(Structure):
         ("error", c_double),
         ("mean", c_double),
         ("worst", c_double),
+        ("macs", c_int64),
     ]
 
 
@@ -301,7 +334,7 @@ def ECK_STORE_OPTIONS_INIT() -> eck_store_options:
 
 
 def ECK_BUDGET_INIT() -> eck_budget:
-    return eck_budget(1, -1, -1, -1, -1, -1, -1, False, None, -1, -1)
+    return eck_budget(1, -1, -1, -1, -1, -1, -1, False, None, -1, -1, False, -1, -1)
 
 
 def ECK_WRITE_OPTIONS_INIT() -> eck_write_options:
@@ -319,12 +352,16 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_model_layer_count": (c_int64, [POINTER(eck_model)]),
     "eck_model_layer": (POINTER(eck_layer), [POINTER(eck_model), c_int64]),
     "eck_model_warning": (c_char_p, [POINTER(eck_model), c_int64]),
+    "eck_model_format": (c_char_p, [POINTER(eck_model)]),
     "eck_model_is_factored": (c_bool, [POINTER(eck_model)]),
     "eck_model_tensor_operator": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_model), c_int64,
         POINTER(eck_error)]),
     "eck_model_layer_operator": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_model), c_int64,
         POINTER(eck_error)]),
     "eck_model_layer_chain": (c_int, [POINTER(eck_chain), POINTER(eck_model), c_int64, POINTER(eck_error)]),
+    "eck_model_set_input": (c_int, [POINTER(eck_model), c_char_p, c_int32, POINTER(c_int64), POINTER(eck_error)]),
+    "eck_layer_macs": (c_int64, [POINTER(eck_layer), POINTER(eck_point)]),
+    "eck_layer_best": (POINTER(eck_point), [POINTER(eck_layer), POINTER(eck_curve), c_int, c_int64]),
     "eck_model_select": (c_int, [POINTER(eck_model), POINTER(eck_selection), POINTER(eck_error)]),
     "eck_cache_default": (c_int, [POINTER(c_char_p), POINTER(eck_error)]),
     "eck_model_analyze": (c_int, [POINTER(POINTER(eck_analysis)), POINTER(eck_model), POINTER(eck_store_options),

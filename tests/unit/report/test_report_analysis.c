@@ -26,7 +26,7 @@ static void test_analyze(void **state)
     expect_keys(document, "model layers totals");
     assert_int_equal(json_array_size(expect_member(document, "layers")), 1);
     expect_keys(expect_member(document, "layers.0"),
-                "name kind shape parameters numerical_rank stable_rank effective_rank "
+                "name kind shape parameters macs numerical_rank stable_rank effective_rank "
                 "break_even_rank rank_at_energy cached seconds");
     expect_text(document, "layers.0.name", "encoder.dense");
     // Five outer products, exact in F32.

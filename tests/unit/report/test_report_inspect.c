@@ -21,7 +21,8 @@ static void test_inspect(void **state)
     expect_integer(document, "tensors", 3);
     expect_integer(document, "bytes", 384 + 24576 + 24);
     expect_keys(expect_member(document, "layers.0"),
-                "name kind shape dtype parameters factored method skipped tied_to");
+                "name kind shape dtype parameters factored method skipped tied_to macs "
+                "macs_unknown");
     expect_text(document, "layers.0.name", "encoder.dense");
     expect_text(document, "layers.0.kind", "linear");
     expect_integer(document, "layers.0.shape.0", 96);
@@ -33,7 +34,7 @@ static void test_inspect(void **state)
     // Six numbers are below --min-size.
     assert_true(json_is_string(expect_member(document, "layers.1.skipped")));
     expect_keys(expect_member(document, "totals"),
-                "layers selected parameters selected_parameters");
+                "layers selected parameters selected_parameters macs");
     expect_integer(document, "totals.layers", 2);
     expect_integer(document, "totals.selected", 1);
     expect_integer(document, "totals.parameters", 96 * 64 + 6);

@@ -58,14 +58,15 @@ static void test_plan(void **state)
     expect_text(document, "dtype", "BF16");
     expect_text(document, "split", "right");
     expect_keys(expect_member(document, "layers.0"),
-                "name method ranks error parameters_before parameters_after ms_before ms_after");
+                "name method ranks error parameters_before parameters_after ms_before ms_after "
+                "macs_before macs_after");
     expect_text(document, "layers.0.method", "svd");
     expect_integer(document, "layers.0.ranks.0", 7);
     expect_text(document, "layers.1.method", "dense");
     assert_int_equal(json_array_size(expect_member(document, "layers.1.ranks")), 0);
     expect_keys(expect_member(document, "totals"),
-                "layers factored parameters_before parameters_after bytes_before bytes_after error "
-                "mean worst gap ms_before ms_after");
+                "layers factored parameters_before parameters_after bytes_before bytes_after "
+                "macs_before macs_after error mean worst gap ms_before ms_after");
     expect_real(document, "totals.gap", 1.0 / 3);
     expect_real(document, "layers.0.ms_after", 1.25);
     assert_true(json_is_null(expect_member(document, "layers.1.ms_before")));
@@ -105,18 +106,19 @@ static void test_frontier(void **state)
 {
     (void)state;
     char *text = NULL;
-    const eck_frontier_row rows[] = { { 0.95, 1, 5000, 20000, 0.1, 0.05, 0.07 },
-                                      { 0.5, 2, 3000, 12000, 0.4, 0.2, 0.3 } };
+    const eck_frontier_row rows[] = { { 0.95, 1, 5000, 20000, 0.1, 0.05, 0.07, -1 },
+                                      { 0.5, 2, 3000, 12000, 0.4, 0.2, 0.3, 7000 } };
     eck_model *const model = written_model_open();
     assert_int_equal(eck_report_frontier(&text, model, rows, 2, NULL), ECK_OK);
     json_t *const document = expect_document(text);
     expect_keys(document, "model frontier");
     expect_keys(expect_member(document, "frontier.1"),
-                "keep factored parameters bytes error mean worst");
+                "keep factored parameters bytes macs error mean worst");
     expect_real(document, "frontier.0.keep", 0.95);
     expect_integer(document, "frontier.1.factored", 2);
     expect_integer(document, "frontier.1.bytes", 12000);
     expect_real(document, "frontier.1.worst", 0.3);
+    expect_integer(document, "frontier.1.macs", 7000);
     json_decref(document);
     written_model_close(model);
 }
