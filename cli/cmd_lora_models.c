@@ -15,6 +15,8 @@ static const opt_entry extract_options[] = {
       "unet, transformer, text_encoder: what kohya's and diffusers' names begin with" },
     { OPT_FLAG, '\0', "full-modules", NULL, offsetof(lora_settings, full_modules), 0, 0,
       "carry norms, biases and the like whole, in modules_to_save" },
+    { OPT_CHOICE, '\0', "engine", "auto|exact|deflated|krylov|golub-kahan",
+      offsetof(lora_settings, engine), 0, 0, "how leading terms are found; default auto" },
     { OPT_FLAG, '\0', "unrelated", NULL, offsetof(lora_settings, unrelated), 0, 0,
       "extract even if TUNED is no fine-tune of BASE" },
     { 0 }
@@ -41,6 +43,8 @@ static eck_status find_pair(session *run, const lora_settings *from, const char 
 
 static eck_status cmd_extract(session *run, char **arguments)
 {
+    static const eck_engine engines[] = { ECK_ENGINE_AUTO, ECK_ENGINE_EXACT, ECK_ENGINE_DEFLATED,
+                                          ECK_ENGINE_KRYLOV, ECK_ENGINE_GOLUB_KAHAN };
     eck_status status = ECK_OK;
     const char *paths[OPERANDS_MAX] = { NULL };
     eck_model *base = NULL, *tuned = NULL;
@@ -58,6 +62,7 @@ static eck_status cmd_extract(session *run, char **arguments)
     options.component = from.component;
     options.full_modules = from.full_modules;
     options.unrelated = from.unrelated;
+    options.engine = engines[from.engine];
     TRY(settings_open_model(&base, run, &from.all, paths[0]));
     TRY(eck_model_open(&tuned, paths[1], &run->error));
     session_note(run, "from base '%s' to tuned '%s'", paths[0], paths[1]);

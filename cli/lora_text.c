@@ -2,6 +2,7 @@
 #include "lora_text.h"
 
 #include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -179,6 +180,21 @@ static void print_remarks(session *run, const eck_adapter_outcome *outcome)
         table_line(run->out, "", "and %lld more (-v lists them)", (long long)(count - SHOWN));
 }
 
+// By how much the worst module may be above the best change of its rank, as stored; and who found it.
+static void print_optimum(session *run, const eck_adapter_outcome *outcome)
+{
+    double excess = 0;
+    for (int64_t i = 0; i < outcome->count; i++) {
+        const eck_adapter_change *const c = &outcome->changes[i];
+        if (c->error > c->optimum_high) excess = fmax(excess, c->error / c->optimum_low - 1);
+    }
+    if (outcome->count == 0) return;
+    table_line(run->out, "engine", "%s", eck_engine_name(outcome->changes[0].engine));
+    if (excess < 1)
+        table_line(run->out, "optimum", "this error is at most %s %% above that of the best change",
+                   figure_upper(100 * excess).text);
+}
+
 eck_status lora_print(session *run, const lora_settings *from, const eck_adapter_outcome *outcome)
 {
     eck_status status = ECK_OK;
@@ -202,6 +218,7 @@ eck_status lora_print(session *run, const lora_settings *from, const eck_adapter
     if (outcome->energy >= 0)
         table_line(run->out, "energy kept", "%s; %s of the change less its rounding noise",
                    figure_energy(outcome->energy).text, figure_energy(outcome->energy_clean).text);
+    if (outcome->energy >= 0) print_optimum(run, outcome);
     print_remarks(run, outcome);
     table_line(run->out, "time", "%s", figure_seconds(outcome->seconds).text);
 done:

@@ -8,7 +8,7 @@
 /** The settings of every command, then those of adapters. */
 typedef struct lora_settings {
     settings all;
-    int layout, start; /**< words of --to and --init */
+    int layout, start, engine; /**< words of --to, --init and --engine */
     opt_list bases;
     const char *component, *residual, *base, *tuned;
     int64_t alpha;

@@ -19,6 +19,7 @@
 #include "eckart/model.h"
 #include "eckart/stage.h"
 #include "eckart/status.h"
+#include "eckart/svd.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -126,6 +127,9 @@ typedef struct eck_adapter_change {
     double noise; /**< extract: norm of the rounding noise expected of the storage types */
     int64_t rank50, rank80, rank90; /**< extract: ranks for that part of the clean energy; -1:
                                        more than were computed */
+    double optimum_low,
+        optimum_high; /**< extract: bracket of the least error any change of that rank has */
+    eck_engine engine; /**< extract: the lane that answered; else AUTO */
 } eck_adapter_change;
 
 /** Zero it before use. Owned by the caller, eck_adapter_outcome_clear(). */
@@ -284,23 +288,26 @@ ECK_API eck_status eck_adapter_merge(eck_adapter_outcome *out, const eck_model *
                                      const eck_context *context, eck_error *err);
 
 typedef struct eck_extract_options {
-    uint32_t version; /**< 1 */
+    uint32_t version; /**< 2; 1 = without `engine` and `excess` */
     eck_adapter_budget budget; /**< default: rank 32 */
     eck_adapter_layout layout; /**< default PEFT */
     const char *component; /**< kohya and diffusers; default "unet" */
     bool full_modules; /**< carry what is no low-rank change in modules_to_save (PEFT) */
     bool unrelated; /**< extract even if tuned is no fine-tune of base */
     eck_adapter_write write;
+    eck_engine engine; /**< default AUTO; of eck_svd_compute(), for given ranks */
+    double excess; /**< largest error / optimum - 1 a lane may stop at: default 1e-3 */
 } eck_extract_options;
 
 #define ECK_EXTRACT_OPTIONS_INIT \
     { \
-        1, { 1, 32, -1, -1, -1, -1 }, ECK_ADAPTER_PEFT, NULL, false, false, ECK_ADAPTER_WRITE_INIT \
+        2, { 1, 32, -1, -1, -1, -1 }, ECK_ADAPTER_PEFT, NULL, false, false, \
+            ECK_ADAPTER_WRITE_INIT, ECK_ENGINE_AUTO, 1e-3 \
     }
 
 /**
  * The change from base to tuned as an adapter: the best of its rank, layer by layer, each
- * difference an operator over the two files.
+ * difference an operator over the two files, or held in F32 where that is exact and at most 512 MiB.
  * base     its selected layers (eck_model_select) are compared; both borrowed
  * Errors   ECK_E_RANGE "not a fine-tune" (|| tuned - base ||^2 above half of || tuned ||^2 +
  *          || base ||^2); ECK_E_NOTHING no layer differs; ECK_E_SHAPE

@@ -99,7 +99,7 @@ ECK_API eck_status eck_report_error(char **out, const eck_error *error);
 ECK_API eck_status eck_report_adapter(char **out, const eck_adapter *adapter, eck_error *err);
 
 /** {"output","layout","modules":[{"name","rank_before","rank","kept","norm","error", of extract also "energy",
- *   "energy_clean","noise","rank_at_energy":{"0.50","0.80","0.90"}}],"totals":{"modules","kept","bytes_before",
+ *   "energy_clean","noise","rank_at_energy":{"0.50","0.80","0.90"},"optimum":[low,high],"engine"}],"totals":{"modules","kept","bytes_before",
  *   "bytes_after","norm","error","worst", of extract also "energy","energy_clean"},"remarks":[...],"seconds"};
  *   what does not apply is null. path NULL: nothing was written */
 ECK_API eck_status eck_report_adapter_outcome(char **out, const char *path,

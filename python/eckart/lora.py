@@ -38,6 +38,7 @@ from ._raw.adapter import (
 from ._run import Progress, Run, interruptible, text_of
 from .compression import SPLITS, Path, _name, _opened, _select
 from .errors import RangeError
+from .linalg import ENGINES
 
 LAYOUTS = {
     "peft": eck_adapter_layout.ECK_ADAPTER_PEFT,
@@ -108,6 +109,9 @@ class Change:
     rank50: int | None
     rank80: int | None
     rank90: int | None
+    optimum_low: float | None  #: extract: the least error any change of that rank has lies between these
+    optimum_high: float | None
+    engine: str | None  #: extract: the lane that answered
 
 
 @dataclass(frozen=True)
@@ -230,6 +234,11 @@ def _list(text: Callable[[Any, int], bytes | None], adapter: Any) -> tuple[str, 
     return tuple(found)
 
 
+def _change(raw: Any) -> Change:
+    name = text_of(library().eck_engine_name(raw.engine)) if raw.optimum_high >= 0 else None
+    return _same(Change, raw, engine=name)  # type: ignore[no-any-return]
+
+
 def _finish(run: Run, out: Path | None, function: Any, *arguments: Any, context: bool = True) -> Outcome:
     """Calls what fills an outcome; the outcome as a dataclass."""
     lib, raw = library(), eck_adapter_outcome()
@@ -239,7 +248,7 @@ def _finish(run: Run, out: Path | None, function: Any, *arguments: Any, context:
             Outcome, raw,
             path=None if out is None else text_of(_name(out)),
             layout=text_of(lib.eck_adapter_layout_name(raw.layout)),
-            changes=tuple(_same(Change, raw.changes[index]) for index in range(raw.count)),
+            changes=tuple(_change(raw.changes[index]) for index in range(raw.count)),
             remarks=tuple(text_of(raw.remarks[index]) for index in range(raw.remark_count)),
         )
     finally:
@@ -407,6 +416,8 @@ def extract(
     min_size: int = 1,
     dtype: Any = None,
     split: str = "balanced",
+    engine: str = "auto",
+    excess: float = 1e-3,
     replace: bool = False,
     dry_run: bool = False,
     threads: int | None = None,
@@ -416,6 +427,7 @@ def extract(
     """The change from base to tuned as an adapter, the best of its rank (default 32), layer by layer.
 
     full_modules  carry what is no low-rank change in modules_to_save (PEFT); unrelated: even if it is no fine-tune
+    engine        as of eckart.svd, for a given rank; excess: largest error over the optimum - 1 it may stop at
 
     >>> outcome = eckart.lora.extract("MODEL.safetensors", "MERGED.safetensors", "EXTRACTED", rank=8)
     >>> outcome.error < 1e-5
@@ -427,6 +439,7 @@ def extract(
     options.layout = _choice("to", to, LAYOUTS)
     options.component = None if component is None else component.encode()
     options.full_modules, options.unrelated = full_modules, unrelated
+    options.engine, options.excess = _choice("engine", engine, ENGINES), excess
     options.write = _write(out, dtype, split, replace, dry_run)
 
     def job() -> Outcome:

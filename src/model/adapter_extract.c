@@ -153,6 +153,7 @@ static eck_status values_find(ecki_extracting *job, eck_error *err)
         ecki_extract_target *t = &job->targets[i];
         ECK_TRY(ecki_progress(job->context, "spectra", i, job->count, err));
         ECK_TRY(ecki_difference_open(&pair, job->base, t->layer, job->tuned, t->entry, err));
+        ECK_TRY(ecki_difference_hold(&pair, &job->room, job->context, err));
         ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, job->context, err));
         ECK_TRY(tails_find(t, svd, err));
         eck_svd_free(svd);
@@ -298,13 +299,16 @@ done:
     return status;
 }
 
+/** What is true of the held difference is true of the real one to within `rounded`, relative to its norm. */
 static void change_fill(eck_adapter_change *change, ecki_extract_target *t, const eck_layer *l,
-                        double error)
+                        const eck_certificate *certificate, double rounded)
 {
+    const double error = change->error;
     change->rank = t->rank;
+    change->optimum_low = fmax(0, certificate->optimum_low - rounded);
+    change->optimum_high = fmin(1, certificate->optimum_high + rounded);
     change->norm = sqrt(t->sums.difference);
     change->noise = sqrt(t->sums.noise);
-    change->error = error;
     change->energy = 1 - error * error;
     change->energy_clean =
         ecki_clean_energy(error, t->rank, &t->sums, l->dense.out, ecki_stage_columns(&l->dense));
@@ -324,11 +328,14 @@ static eck_status extract_layer(ecki_extracting *job, int64_t index, eck_error *
     eck_svd_options options = ECK_SVD_OPTIONS_INIT;
     double error = 0;
 
+    options.engine = job->options->engine;
+    options.excess = job->options->excess;
     options.rank = t->rank;
     options.store = ECK_DTYPE_F64;
     options.proof = ECK_PROOF_TAIL;
     ECK_TRY(ecki_progress(job->context, "extracting", index, job->count, err));
     ECK_TRY(ecki_difference_open(&pair, job->base, t->layer, job->tuned, t->entry, err));
+    ECK_TRY(ecki_difference_hold(&pair, &job->room, job->context, err));
     ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, job->context, err));
     if (!t->tails) ECK_TRY(tails_find(t, svd, err));
     ECK_TRY(factors_of(&wide_first, &wide_last, svd, job->options->write.split, err));
@@ -337,7 +344,11 @@ static eck_status extract_layer(ecki_extracting *job, int64_t index, eck_error *
     ECK_TRY(certify(&error, job, pair.difference, first, last, err));
     ECK_REQUIRE(isfinite(error), ECK_E_RANGE, -1, "a factor leaves the range of %s",
                 eck_dtype_name(store_of(job, t)));
-    change_fill(&job->outcome->changes[index], t, l, error);
+    const double rounded = pair.rounded / sqrt(t->sums.difference);
+    eck_adapter_change *change = &job->outcome->changes[index];
+    change->error = fmin(error + rounded, 1);
+    change->engine = svd->engine;
+    change_fill(change, t, l, &svd->certificate, rounded);
     if (job->writer) ECK_TRY(ecki_adapter_writer_put(job->writer, index, first, last, err));
 done:
     if (status != ECK_OK) ecki_error_where(err, status, job->tuned->path, l->name);
@@ -410,19 +421,32 @@ done:
     return status;
 }
 
+/** The files of both models, base first, with their digests. */
+typedef struct hashing {
+    const eck_model *models[2];
+    char (*hex)[ECKI_HASH_HEX];
+} hashing;
+
+static eck_status hash_file(void *self, int64_t index, eck_error *err)
+{
+    const hashing *job = self;
+    const int64_t first = job->models[0]->container->file_count;
+    const ecki_container *c = job->models[index < first ? 0 : 1]->container;
+    return ecki_file_hash(job->hex[index], &c->files[index < first ? index : index - first], err);
+}
+
 /** {"name", "sha256": {file: hash}}. */
-static eck_status source_record(json_t **out, const eck_model *model, eck_error *err)
+static eck_status source_record(json_t **out, const eck_model *model,
+                                char (*const hex)[ECKI_HASH_HEX], eck_error *err)
 {
     eck_status status = ECK_OK;
     json_t *hashes = json_object(), *record = NULL;
-    char hex[ECKI_HASH_HEX];
 
     ECK_HAVE(hashes);
     for (int32_t i = 0; i < model->container->file_count; i++) {
         const ecki_file *file = &model->container->files[i];
         const char *slash = strrchr(file->name, '/');
-        ECK_TRY(ecki_file_hash(hex, file, err));
-        json_object_set_new(hashes, slash ? slash + 1 : file->name, json_string(hex));
+        json_object_set_new(hashes, slash ? slash + 1 : file->name, json_string(hex[i]));
     }
     const char *slash = strrchr(model->path, '/');
     record = json_pack("{s:s, s:O}", "name", slash && slash[1] ? slash + 1 : model->path, "sha256",
@@ -438,9 +462,14 @@ static eck_status record_build(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     json_t *base = NULL, *tuned = NULL;
+    hashing files = { { job->base, job->tuned }, NULL };
+    const int64_t first = job->base->container->file_count;
+    const int64_t count = first + job->tuned->container->file_count;
 
-    ECK_TRY(source_record(&base, job->base, err));
-    ECK_TRY(source_record(&tuned, job->tuned, err));
+    ECK_ALLOC(files.hex, count);
+    ECK_TRY(ecki_parallel_for(count, ecki_threads(job->context), hash_file, &files, err));
+    ECK_TRY(source_record(&base, job->base, files.hex, err));
+    ECK_TRY(source_record(&tuned, job->tuned, files.hex + first, err));
     job->record =
         json_pack("{s:s, s:i, s:s, s:s, s:O, s:O}", "format", "eckart-adapter", "version", 1,
                   "made_by", "extract", "eckart", eck_version(), "base", base, "tuned", tuned);
@@ -448,6 +477,7 @@ static eck_status record_build(ecki_extracting *job, eck_error *err)
 done:
     json_decref(base);
     json_decref(tuned);
+    ecki_free(files.hex);
     return status;
 }
 
@@ -526,6 +556,7 @@ static void extracting_clear(ecki_extracting *job)
         ecki_free(job->extra_names[i]);
     for (int64_t i = 0; job->saved && i < job->saved_count; i++)
         ecki_free(job->saved[i]);
+    ecki_free(job->room.room);
     ecki_free(job->targets);
     ecki_free(job->expressed);
     ecki_free(job->modules);
@@ -541,15 +572,18 @@ eck_status eck_adapter_extract(eck_adapter_outcome *out, const eck_model *base,
                                const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const eck_extract_options defaults = ECK_EXTRACT_OPTIONS_INIT;
+    eck_extract_options given = ECK_EXTRACT_OPTIONS_INIT;
     eck_adapter_outcome outcome = { .energy = -1, .energy_clean = -1 };
-    ecki_extracting job = { .base = base,
-                            .tuned = tuned,
-                            .options = options ? options : &defaults,
-                            .context = context,
-                            .outcome = &outcome };
+    ecki_extracting job = {
+        .base = base, .tuned = tuned, .options = &given, .context = context, .outcome = &outcome
+    };
     const double start = ecki_clock();
 
+    ECK_REQUIRE(!options || options->version == 1 || options->version == 2, ECK_E_RANGE, -1,
+                "unknown version %u of extraction options", options->version);
+    if (options)
+        memcpy(&given, options,
+               options->version == 1 ? offsetof(eck_extract_options, engine) : sizeof given);
     outcome.layout = job.options->layout;
     ECK_REQUIRE(!job.options->full_modules || outcome.layout == ECK_ADAPTER_PEFT, ECK_E_UNSUPPORTED,
                 -1, "%s has no place for whole modules", eck_adapter_layout_name(outcome.layout));

@@ -32,6 +32,7 @@ typedef struct ecki_extracting {
     char **extra_names, **saved; /**< owned; saved: modules_to_save */
     int64_t extra_count, saved_count;
     bool biases;
+    ecki_difference_room room;
     eck_adapter_outcome *outcome;
     ecki_adapter_writer *writer;
     json_t *record;

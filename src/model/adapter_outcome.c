@@ -34,7 +34,21 @@ eck_status ecki_outcome_change(eck_adapter_change *out, const char *name, eck_er
     char *copy = ecki_strdup(name);
 
     ECK_HAVE(copy);
-    *out = (eck_adapter_change){ copy, -1, -1, false, -1, -1, -1, -1, -1, -1, -1, -1 };
+    *out = (eck_adapter_change){
+        .name = copy,
+        .rank_before = -1,
+        .rank = -1,
+        .norm = -1,
+        .error = -1,
+        .energy = -1,
+        .energy_clean = -1,
+        .noise = -1,
+        .rank50 = -1,
+        .rank80 = -1,
+        .rank90 = -1,
+        .optimum_low = -1,
+        .optimum_high = -1,
+    };
 done:
     return status;
 }

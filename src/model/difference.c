@@ -10,7 +10,10 @@
 #include "model/adapter_parts.h"
 #include "tensor/codec.h"
 
-enum { PANEL_NUMBERS = 1 << 18 };
+enum {
+    PANEL_NUMBERS = 1 << 15,
+    HELD_BYTES = 1 << 29 // of a difference in memory: 16384 x 8192
+};
 
 eck_status ecki_difference_open(ecki_difference_pair *out, const eck_model *base, int64_t layer,
                                 const eck_model *tuned, int64_t entry, eck_error *err)
@@ -39,31 +42,80 @@ void ecki_difference_close(ecki_difference_pair *pair)
     memset(pair, 0, sizeof *pair);
 }
 
-double ecki_spacing(eck_dtype dtype, double x)
+/** Numbers of a type around x lie the larger of epsilon 2^floor(log2 |x|) and `least` apart; both 0: never noise. */
+typedef struct spacing {
+    double epsilon, least;
+} spacing;
+
+static spacing spacing_of(eck_dtype dtype)
 {
     const double epsilon = eck_dtype_epsilon(dtype);
     // smallest exponent with full precision: -126 for F32 and BF16, -14 for F16
-    const int least = dtype == ECK_DTYPE_F16 ? -14 : -126;
-    int exponent = 0;
+    const int lowest = dtype == ECK_DTYPE_F16 ? -14 : -126;
 
-    if (dtype == ECK_DTYPE_F64) return 0;
-    frexp(x, &exponent);
-    if (x == 0 || exponent - 1 < least) exponent = least + 1;
-    return ldexp(epsilon, exponent - 1);
+    if (dtype == ECK_DTYPE_F64) return (spacing){ 0, 0 };
+    return (spacing){ epsilon, ldexp(epsilon, lowest) };
+}
+
+/** 2^floor(log2 |x|): x without its sign and its mantissa. */
+static inline double power_below(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= UINT64_C(0x7ff) << 52;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline double spacing_at(spacing s, double x)
+{
+    const double there = s.epsilon * power_below(x);
+    return there > s.least ? there : s.least;
+}
+
+double ecki_spacing(eck_dtype dtype, double x)
+{
+    return spacing_at(spacing_of(dtype), x);
 }
 
 typedef struct scanning {
     const ecki_difference_pair *pair;
     int64_t height;
     ecki_difference_sums *sums; /**< one a panel, added in order */
+    spacing base, tuned;
 } scanning;
+
+/** Adds the sums over `count` numbers x of the base and y of the tuned one. */
+static void add_sums(ecki_difference_sums *out, const scanning *job, const double *x,
+                     const double *y, int64_t count)
+{
+    const spacing base = job->base, tuned = job->tuned;
+    double xx = 0, yy = 0, dd = 0, noise = 0;
+    int64_t changed = 0;
+
+#pragma omp simd reduction(+ : xx, yy, dd, noise, changed)
+    for (int64_t i = 0; i < count; i++) {
+        const double d = y[i] - x[i];
+        const double one = spacing_at(base, x[i]), other = spacing_at(tuned, y[i]);
+        const double ulp = one > other ? one : other;
+        xx += x[i] * x[i];
+        yy += y[i] * y[i];
+        dd += d * d;
+        noise += ulp * ulp;
+        changed += d != 0;
+    }
+    out->base += xx;
+    out->tuned += yy;
+    out->difference += dd;
+    out->noise += noise / 12;
+    out->changed += changed;
+}
 
 static eck_status scan_panel(void *self, int64_t index, eck_error *err)
 {
     eck_status status = ECK_OK;
     const scanning *job = self;
     const eck_operator_info *b = eck_operator_get_info(job->pair->base);
-    const eck_operator_info *t = eck_operator_get_info(job->pair->tuned);
     const int64_t row = index * job->height, rows = ecki_min(job->height, b->rows - row);
     ecki_difference_sums sums = { 0 };
     double *x = NULL, *y = NULL;
@@ -74,15 +126,7 @@ static eck_status scan_panel(void *self, int64_t index, eck_error *err)
                               err));
     ECK_TRY(eck_operator_read(job->pair->tuned, row, 0, ecki_panel(y, ECK_DTYPE_F64, rows, b->cols),
                               err));
-    for (int64_t i = 0; i < rows * b->cols; i++) {
-        const double d = y[i] - x[i];
-        const double ulp = fmax(ecki_spacing(b->storage, x[i]), ecki_spacing(t->storage, y[i]));
-        sums.base += x[i] * x[i];
-        sums.tuned += y[i] * y[i];
-        sums.difference += d * d;
-        sums.noise += ulp * ulp / 12;
-        sums.changed += d != 0;
-    }
+    add_sums(&sums, job, x, y, rows * b->cols);
     ECK_REQUIRE(isfinite(sums.difference), ECK_E_NONFINITE, -1, "layer '%s' holds NaN or infinity",
                 b->name);
     job->sums[index] = sums;
@@ -92,14 +136,21 @@ done:
     return status;
 }
 
+/** Rows of a panel of work, so that it stays in cache. */
+static int64_t panel_height(const eck_operator_info *info)
+{
+    return ecki_max(1, PANEL_NUMBERS / ecki_max(1, info->cols));
+}
+
 eck_status ecki_difference_scan(ecki_difference_sums *out, const ecki_difference_pair *pair,
                                 const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_operator_info *info = eck_operator_get_info(pair->base);
-    const int64_t height = ecki_max(1, PANEL_NUMBERS / ecki_max(1, info->cols));
+    const int64_t height = panel_height(info);
     const int64_t panels = (info->rows + height - 1) / height;
-    scanning job = { pair, height, NULL };
+    scanning job = { pair, height, NULL, spacing_of(info->storage),
+                     spacing_of(eck_operator_get_info(pair->tuned)->storage) };
     ecki_difference_sums total = { 0 };
 
     ECK_ALLOC(job.sums, panels);
@@ -114,6 +165,96 @@ eck_status ecki_difference_scan(ecki_difference_sums *out, const ecki_difference
     *out = total;
 done:
     ecki_free(job.sums);
+    return status;
+}
+
+/* ---- held ---------------------------------------------------------------------------------- */
+
+typedef struct holding {
+    const ecki_difference_pair *pair;
+    int64_t height;
+    float *out;
+    double *rounded; /**< squared, one a panel */
+} holding;
+
+/** out = y - x rounded to F32; the squared sum of what that changed. */
+static double subtract(float *out, const float *x, const float *y, int64_t count)
+{
+    double sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < count; i++) {
+        const double d = (double)y[i] - (double)x[i];
+        const float near = (float)d;
+        const double off = d - (double)near;
+        out[i] = near;
+        sum += off * off;
+    }
+    return sum;
+}
+
+static eck_status hold_panel(void *self, int64_t index, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const holding *job = self;
+    const eck_operator_info *info = eck_operator_get_info(job->pair->base);
+    const int64_t row = index * job->height, rows = ecki_min(job->height, info->rows - row);
+    const int64_t count = rows * info->cols;
+    float *out = job->out + row * info->cols, *x = NULL;
+
+    ECK_ALLOC_RAW(x, count);
+    ECK_TRY(eck_operator_read(job->pair->base, row, 0,
+                              ecki_panel(x, ECK_DTYPE_F32, rows, info->cols), err));
+    ECK_TRY(eck_operator_read(job->pair->tuned, row, 0,
+                              ecki_panel(out, ECK_DTYPE_F32, rows, info->cols), err));
+    job->rounded[index] = subtract(out, x, out, count);
+done:
+    ecki_free(x);
+    return status;
+}
+
+/** True if both sides are read exactly as F32 and the whole fits. */
+static bool can_hold(const ecki_difference_pair *pair, const eck_context *context)
+{
+    const eck_operator_info *b = eck_operator_get_info(pair->base);
+    const eck_operator_info *t = eck_operator_get_info(pair->tuned);
+    const int64_t limit = context ? context->memory : 0;
+    const int64_t most = limit > 0 ? ecki_min(limit / 4, HELD_BYTES) : HELD_BYTES;
+    int64_t count = 0;
+
+    return eck_dtype_bits(b->storage) <= 32 && eck_dtype_bits(t->storage) <= 32 &&
+           ecki_mul(b->rows, b->cols, &count) && count <= most / (int64_t)sizeof(float);
+}
+
+eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room *room,
+                                const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_operator_info *info = eck_operator_get_info(pair->base);
+    const int64_t height = panel_height(info), panels = (info->rows + height - 1) / height;
+    holding job = { .pair = pair, .height = height };
+    eck_operator *dense = NULL;
+    double sum = 0;
+
+    if (!can_hold(pair, context)) return ECK_OK;
+    if (room->count < info->rows * info->cols) {
+        ecki_free(room->room);
+        room->count = 0;
+        ECK_ALLOC_RAW(room->room, info->rows * info->cols);
+        room->count = info->rows * info->cols;
+    }
+    ECK_ALLOC(job.rounded, panels);
+    job.out = room->room;
+    ECK_TRY(ecki_parallel_for(panels, ecki_threads(context), hold_panel, &job, err));
+    const eck_view view = eck_view_matrix(room->room, ECK_DTYPE_F32, info->rows, info->cols);
+    ECK_TRY(eck_operator_dense(&dense, view, err));
+    for (int64_t i = 0; i < panels; i++)
+        sum += job.rounded[i];
+    eck_operator_free(pair->difference);
+    pair->difference = dense;
+    pair->rounded = sqrt(sum);
+done:
+    ecki_free(job.rounded);
     return status;
 }
 

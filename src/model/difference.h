@@ -14,12 +14,28 @@
 /** tuned - base of one layer as operators over the two files. Borrows both models. */
 typedef struct ecki_difference_pair {
     eck_operator *base, *tuned, *difference;
+    double
+        rounded; /**< Frobenius norm of what rounding the held one to F32 has changed; mostly 0 */
 } ecki_difference_pair;
 
 /** layer: of base; entry: the tensor of tuned that stands for its weight. */
 eck_status ecki_difference_open(ecki_difference_pair *out, const eck_model *base, int64_t layer,
                                 const eck_model *tuned, int64_t entry, eck_error *err);
 void ecki_difference_close(ecki_difference_pair *pair);
+
+/** Where a difference is kept; one for all layers. Zero it; room is owned, ecki_free(). */
+typedef struct ecki_difference_room {
+    float *room;
+    int64_t count;
+} ecki_difference_room;
+
+/**
+ * Keeps the difference in memory as F32, where it is not too large, so that it is read from the files once and multiplied by
+ * the kernels of dense matrices. Near each other numbers of 16 bits have a difference that is exact in F32; what is not adds
+ * to `rounded`. Storage above 32 bits, and what is too large, stays as it was. The pair borrows the room until it is closed.
+ */
+eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room *room,
+                                const eck_context *context, eck_error *err);
 
 /** Sums of squares over one layer. */
 typedef struct ecki_difference_sums {

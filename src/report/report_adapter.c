@@ -94,6 +94,11 @@ static ecki_json change_object(const eck_adapter_change *change)
     put_real(&object, "energy_clean", change->energy_clean);
     put_real(&object, "noise", change->noise);
     ecki_json_put(&object, "rank_at_energy", ranks);
+    ecki_json optimum = ecki_json_array();
+    ecki_json_real(&optimum, NULL, change->optimum_low);
+    ecki_json_real(&optimum, NULL, change->optimum_high);
+    ecki_json_put(&object, "optimum", optimum);
+    ecki_json_text(&object, "engine", eck_engine_name(change->engine));
     return object;
 }
 

@@ -83,6 +83,9 @@ class eck_adapter_change(Structure):
     rank50: int
     rank80: int
     rank90: int
+    optimum_low: float
+    optimum_high: float
+    engine: int
     _fields_ = [
         ("name", c_char_p),
         ("rank_before", c_int64),
@@ -96,6 +99,9 @@ class eck_adapter_change(Structure):
         ("rank50", c_int64),
         ("rank80", c_int64),
         ("rank90", c_int64),
+        ("optimum_low", c_double),
+        ("optimum_high", c_double),
+        ("engine", c_int),
     ]
 
 
@@ -268,6 +274,8 @@ class eck_extract_options(Structure):
     full_modules: bool
     unrelated: bool
     write: eck_adapter_write
+    engine: int
+    excess: float
     _fields_ = [
         ("version", c_uint32),
         ("budget", eck_adapter_budget),
@@ -276,6 +284,8 @@ class eck_extract_options(Structure):
         ("full_modules", c_bool),
         ("unrelated", c_bool),
         ("write", eck_adapter_write),
+        ("engine", c_int),
+        ("excess", c_double),
     ]
 
 
@@ -317,8 +327,8 @@ def ECK_CONVERT_OPTIONS_INIT() -> eck_convert_options:
 
 
 def ECK_EXTRACT_OPTIONS_INIT() -> eck_extract_options:
-    return eck_extract_options(1, (1, 32, -1, -1, -1, -1), 1, None, False, False, (1, None, False, False, 0, 0,
-        5000000000))
+    return eck_extract_options(2, (1, 32, -1, -1, -1, -1), 1, None, False, False, (1, None, False, False, 0, 0,
+        5000000000), 0, 1e-3)
 
 
 def ECK_INIT_OPTIONS_INIT() -> eck_init_options:

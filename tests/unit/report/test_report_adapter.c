@@ -47,6 +47,40 @@ static void test_outcome(void **state)
     json_decref(document);
 }
 
+// An extraction says what it kept, what is noise, and how near the best it is.
+static void test_extraction(void **state)
+{
+    (void)state;
+    char *text = NULL, name[] = "a";
+    eck_adapter_change change = { .name = name,
+                                  .rank_before = -1,
+                                  .rank = 8,
+                                  .norm = 2.5,
+                                  .error = 0.25,
+                                  .energy = 0.9375,
+                                  .energy_clean = 0.96875,
+                                  .noise = 0.125,
+                                  .rank50 = 2,
+                                  .rank80 = 5,
+                                  .rank90 = -1,
+                                  .optimum_low = 0.21875,
+                                  .optimum_high = 0.234375,
+                                  .engine = ECK_ENGINE_KRYLOV };
+    const eck_adapter_outcome outcome = { .layout = ECK_ADAPTER_PEFT,
+                                          .changes = &change,
+                                          .count = 1 };
+    assert_int_equal(eck_report_adapter_outcome(&text, NULL, &outcome, NULL), ECK_OK);
+    json_t *document = expect_document(text);
+    expect_keys(expect_member(document, "modules.0"),
+                "name rank_before rank kept norm error energy energy_clean noise rank_at_energy "
+                "optimum engine");
+    expect_real(document, "modules.0.energy_clean", 0.96875);
+    expect_real(document, "modules.0.optimum.0", 0.21875);
+    expect_real(document, "modules.0.optimum.1", 0.234375);
+    expect_text(document, "modules.0.engine", "krylov");
+    json_decref(document);
+}
+
 static void test_comparison(void **state)
 {
     (void)state;
@@ -70,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outcome),
+        cmocka_unit_test(test_extraction),
         cmocka_unit_test(test_comparison),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
