@@ -14,5 +14,6 @@ extern const command command_restore;
 extern const command command_lora;
 extern const command command_doctor;
 extern const command command_tensor;
+extern const command command_bench;
 
 #endif

@@ -8,8 +8,9 @@
 #include "session.h"
 
 static const command *const commands[] = {
-    &command_svd,    &command_inspect, &command_analyze, &command_plan,   &command_compress,
-    &command_verify, &command_restore, &command_lora,    &command_doctor, &command_tensor,
+    &command_svd,      &command_inspect, &command_analyze, &command_plan,
+    &command_compress, &command_verify,  &command_restore, &command_lora,
+    &command_doctor,   &command_tensor,  &command_bench,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -123,8 +123,7 @@ eck_status settings_parse(session *run, const command *about, settings *out, con
     return ECK_OK;
 }
 
-// The sizes of "1x3x224x224"; -1 if they are none, or too many.
-static int32_t parse_sizes(int64_t *out, const char *text)
+int32_t settings_sizes(int64_t *out, const char *text)
 {
     int32_t count = 0;
     for (; count < ECK_DIMS_MAX; text++) {
@@ -138,11 +137,11 @@ static int32_t parse_sizes(int64_t *out, const char *text)
     return -1;
 }
 
-static eck_status set_shape(session *run, eck_model *model, const char *text)
+eck_status settings_set_shape(session *run, eck_model *model, const char *text)
 {
     int64_t sizes[ECK_DIMS_MAX];
     const char *const equals = strrchr(text, '=');
-    const int32_t count = equals ? parse_sizes(sizes, equals + 1) : -1;
+    const int32_t count = equals ? settings_sizes(sizes, equals + 1) : -1;
     if (count < 0 || equals == text)
         return session_usage(run,
                              "option '--shape': found '%s', allowed: an input's name and its "
@@ -178,7 +177,7 @@ eck_status settings_open_model(eck_model **out, session *run, const settings *fr
     if (status == ECK_E_RANGE) run->exit_code = EXIT_USAGE;
     TRY(status);
     for (int64_t i = 0; i < from->shapes.count; i++)
-        TRY(set_shape(run, model, from->shapes.items[i]));
+        TRY(settings_set_shape(run, model, from->shapes.items[i]));
     *out = model;
     model = NULL;
 done:

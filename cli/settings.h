@@ -50,6 +50,12 @@ extern const opt_entry budget_options[]; /**< --keep --size --latency --no-slowe
 eck_status settings_parse(session *run, const command *about, settings *out, const char **operands,
                           char **arguments);
 
+/** The sizes of "1x3x224x224"; -1 if they are none, or too many. out ECK_DIMS_MAX numbers. */
+int32_t settings_sizes(int64_t *out, const char *text);
+
+/** Gives "NAME=SIZES" to an input of a graph; ECK_E_UNSUPPORTED if the model is none. */
+eck_status settings_set_shape(session *run, eck_model *model, const char *text);
+
 /** Opens a model, says its warnings, applies the selection and the shapes of inputs; a glob that
  * matches nothing and a shape that fits nothing are wrong usage. */
 eck_status settings_open_model(eck_model **out, session *run, const settings *from,

@@ -129,6 +129,19 @@ ECK_API eck_status eck_chain_outline(eck_chain *out, const eck_stage *dense, con
  */
 ECK_API int64_t eck_chain_macs(const eck_chain *chain, const int64_t *input, const int64_t *output);
 
+/**
+ * Points worth timing: of every method asked for that applies, at a tenth, a quarter, a half, three quarters and nine tenths
+ * of the layer's parameters, or as near below as ranks allow. Ranks are multiples of `multiple`, unless none of them makes
+ * the layer smaller; of groups, multiples of their number.
+ *
+ * out       owned by the caller, eck_curve_clear(); by method, then rising; errors are NaN, the dense point is not listed
+ * methods   bits 1 << eck_method
+ * multiple  at least 1
+ * Errors    ECK_E_RANGE multiple; ECK_E_NOMEM
+ */
+ECK_API eck_status eck_trial_points(eck_curve *out, const eck_stage *dense, uint32_t methods,
+                                    int64_t multiple, eck_error *err);
+
 typedef struct eck_fit_options {
     uint32_t version; /**< 1 */
     eck_dtype store; /**< F64, F32, F16, BF16 */

@@ -6,6 +6,7 @@
 #include "eckart/als.h"
 #include "eckart/array.h"
 #include "eckart/batch.h"
+#include "eckart/bench.h"
 #include "eckart/context.h"
 #include "eckart/decompose.h"
 #include "eckart/export.h"

@@ -10,6 +10,7 @@
 
 #include "eckart/adapter.h"
 #include "eckart/als.h"
+#include "eckart/bench.h"
 #include "eckart/export.h"
 #include "eckart/machine.h"
 #include "eckart/model.h"
@@ -121,6 +122,21 @@ ECK_API eck_status eck_report_cp(char **out, const eck_cp *cp, eck_error *err);
 
 /** {"method":"tt","shape","ranks","tails","parameters","dtype","error","error_low","error_high","floor","seconds"} */
 ECK_API eck_status eck_report_tt(char **out, const eck_tt *tt, eck_error *err);
+
+/** Everything `eckart bench` found; all borrowed. */
+typedef struct eck_bench_report {
+    const char *model, *cpu; /**< path; name of the processor */
+    const eck_context *context; /**< that it ran with; or NULL */
+    int64_t rounds;
+    const eck_bench_layer *layers;
+    const eck_timing *const *timings; /**< of every layer: dense, then its points */
+    int64_t count;
+} eck_bench_report;
+
+/** {"format":"eckart-timings","version":1,"model","runtime":"oneDNN","runtime_version","cpu","threads","rounds",
+ *   "inputs":{},"whole":null,"layers":[{"name","kind","shape","uses":[{"rows","input","output"}],"points":[{"method",
+ *   "ranks","milliseconds","low","high"}]}]}: what eck_timings_parse() reads */
+ECK_API eck_status eck_report_timings(char **out, const eck_bench_report *report, eck_error *err);
 
 #ifdef __cplusplus
 }

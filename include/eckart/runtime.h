@@ -35,6 +35,10 @@ typedef struct eck_place {
         } \
     }
 
+/** Spatial sizes of what a layer makes at a place: (input + padding - dilation (kernel - 1) - 1) / stride + 1, rounded down;
+ *  at most 0: it does not fit. out ECK_SPATIAL_MAX numbers. Returns how many there are. */
+ECK_API int32_t eck_place_output(int64_t *out, const eck_place *place, const eck_stage *stage);
+
 /** A chain made ready for one place. */
 typedef struct eck_runner eck_runner;
 

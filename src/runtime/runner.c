@@ -18,6 +18,20 @@ void eck_runner_free(eck_runner *runner)
     ecki_free(runner);
 }
 
+int32_t eck_place_output(int64_t *out, const eck_place *place, const eck_stage *stage)
+{
+    const int32_t spatial = stage->kind == ECK_STAGE_CONV ? stage->spatial : 0;
+
+    for (int32_t d = 0; d < spatial; d++) {
+        const int64_t stride = stage->stride[d] == -1 ? place->stride[d] : stage->stride[d];
+        const int64_t dilation = stage->dilation[d] == -1 ? place->dilation[d] : stage->dilation[d];
+        const int64_t left = place->input[d] + place->pad_begin[d] + place->pad_end[d] -
+                             dilation * (stage->kernel[d] - 1) - 1;
+        out[d] = left < 0 ? 0 : left / stride + 1;
+    }
+    return spatial;
+}
+
 /** "stage 2: padding of 5, at least 0 is needed" unless low <= number <= INT32_MAX. */
 static eck_status check_number(int64_t number, int64_t low, const char *what, int32_t stage,
                                eck_error *err)

@@ -42,6 +42,8 @@ DOCUMENTS = {
     "verify": [["verify", "model", "out"]],
     "tensor": [["tensor", "tucker", "A.npy", "--rank", "2"], ["tensor", "cp", "A.npy", "--rank", "2"],
                ["tensor", "tt", "A.npy", "--error", "0.5"]],
+    "timings": [["bench", "model", "--shape", "*=4", "--rounds", "3"],
+                ["bench", "model", "out", "--shape", "*=4", "--shape", "*query=2", "--rounds", "3"]],
     "error": [["inspect", "cut.safetensors"], ["svd"]],
 }
 

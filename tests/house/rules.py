@@ -39,6 +39,7 @@ PUBLIC = {
     "als": "decompose",
     "multilinear": "decompose",
     "runtime": "runtime",
+    "bench": "model",
     "adapter": "model",
     "file": "format",
     "model": "model",

@@ -1,7 +1,7 @@
 // Runners, each request for memory refused in turn. What oneDNN holds by itself is its own.
 #include "failing_allocator.h"
 
-#include "eckart/runtime.h"
+#include "eckart/report.h"
 
 /** A chain of three convolutions, made ready, run and timed. */
 static eck_status runner_scenario(void *self, eck_error *err)
@@ -51,8 +51,44 @@ static void test_runner(void **state)
     fail_every_allocation("runner", runner_scenario, NULL);
 }
 
+/** Points to try, their times, and the document. */
+static eck_status bench_scenario(void *self, eck_error *err)
+{
+    const eck_context alone = { 1, 1, 0, NULL, NULL };
+    const eck_timing_options quick = { 1, 3, 0 };
+    const eck_place place = ECK_PLACE_INIT;
+    const eck_stage dense = eck_stage_linear(6, 5);
+    eck_curve points = { UNTOUCHED, -3 };
+    eck_timing times[8];
+    char *text = UNTOUCHED;
+
+    (void)self;
+    eck_status status = eck_trial_points(&points, &dense, ECK_METHODS_ALL, 1, err);
+    assert_untouched(status, points.points);
+    if (status != ECK_OK) return status;
+    assert_in_range(points.count, 1, 7);
+    const eck_bench_layer layer = { "a", &dense, &place, 1, points.points, points.count };
+    status = eck_bench_run(times, &layer, &quick, &alone, err);
+    const eck_timing *const all[] = { times };
+    const eck_bench_report report = { "m", "c", &alone, 3, &layer, all, 1 };
+    if (status == ECK_OK) {
+        status = eck_report_timings(&text, &report, err);
+        assert_untouched(status, text);
+        eck_text_free(text);
+    }
+    eck_curve_clear(&points);
+    return status;
+}
+
+static void test_bench(void **state)
+{
+    (void)state;
+    fail_every_allocation("bench", bench_scenario, NULL);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_runner) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_runner),
+                                        cmocka_unit_test(test_bench) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

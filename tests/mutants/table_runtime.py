@@ -30,6 +30,20 @@ RUNTIME = [
         "new": "ECK_TRY(run_steps(net, false, err));",
         "tests": ["runner"],
     },
+    {
+        "name": "times-of-places-taken-away-from-each-other",
+        "file": "src/model/bench.c",
+        "old": "sums[i] = (eck_timing){ sums[i].median + more[i].median,",
+        "new": "sums[i] = (eck_timing){ -sums[i].median - more[i].median,",
+        "tests": ["bench"],
+    },
+    {
+        "name": "points-larger-than-the-layer",
+        "file": "src/decompose/trial.c",
+        "old": "if (point.parameters < size && !twice) points[count++] = point;",
+        "new": "if (!twice) points[count++] = point;",
+        "tests": ["trial"],
+    },
     # ---- plans with times
     {
         "name": "a-layer-that-is-slower-may-be-chosen",

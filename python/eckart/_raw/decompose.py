@@ -121,6 +121,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_break_even_rank": (c_int64, [POINTER(eck_stage)]),
     "eck_chain_outline": (c_int, [POINTER(eck_chain), POINTER(eck_stage), POINTER(eck_point), POINTER(eck_error)]),
     "eck_chain_macs": (c_int64, [POINTER(eck_chain), POINTER(c_int64), POINTER(c_int64)]),
+    "eck_trial_points": (c_int, [POINTER(eck_curve), POINTER(eck_stage), c_uint32, c_int64, POINTER(eck_error)]),
     "eck_curve_compute": (c_int, [POINTER(eck_curve), POINTER(eck_weight), POINTER(eck_curve_options),
         POINTER(eck_context), POINTER(eck_error)]),
     "eck_chain_fit": (c_int, [POINTER(eck_chain), POINTER(eck_certificate), POINTER(eck_weight), POINTER(eck_point),

@@ -8,10 +8,13 @@ from typing import Any
 
 from .adapter import eck_adapter, eck_adapter_comparison, eck_adapter_outcome
 from .als import eck_als
+from .bench import eck_bench_layer
+from .context import eck_context
 from .machine import eck_machine
 from .model import eck_analysis, eck_frontier_row, eck_model, eck_outcome, eck_plan, eck_verdict
 from .multilinear import eck_cp, eck_tt, eck_tucker
 from .operator import eck_operator_info
+from .runtime import eck_timing
 from .status import eck_error
 from .svd import eck_eigen, eck_svd
 
@@ -52,6 +55,25 @@ class eck_diagnosis(Structure):
     ]
 
 
+class eck_bench_report(Structure):
+    model: Bytes | None
+    cpu: Bytes | None
+    context: Any
+    rounds: int
+    layers: Any
+    timings: Any
+    count: int
+    _fields_ = [
+        ("model", c_char_p),
+        ("cpu", c_char_p),
+        ("context", POINTER(eck_context)),
+        ("rounds", c_int64),
+        ("layers", POINTER(eck_bench_layer)),
+        ("timings", POINTER(POINTER(eck_timing))),
+        ("count", c_int64),
+    ]
+
+
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_report_svd": (c_int, [POINTER(c_char_p), POINTER(eck_svd), POINTER(eck_operator_info), c_double,
         POINTER(eck_error)]),
@@ -79,4 +101,5 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_report_tucker": (c_int, [POINTER(c_char_p), POINTER(eck_tucker), POINTER(eck_error)]),
     "eck_report_cp": (c_int, [POINTER(c_char_p), POINTER(eck_cp), POINTER(eck_error)]),
     "eck_report_tt": (c_int, [POINTER(c_char_p), POINTER(eck_tt), POINTER(eck_error)]),
+    "eck_report_timings": (c_int, [POINTER(c_char_p), POINTER(eck_bench_report), POINTER(eck_error)]),
 }

@@ -6,7 +6,7 @@ from ctypes import POINTER, Structure, c_char_p, c_double, c_float, c_int, c_int
 from typing import Any
 
 from .context import eck_context
-from .stage import ECK_SPATIAL_MAX, eck_chain
+from .stage import ECK_SPATIAL_MAX, eck_chain, eck_stage
 from .status import eck_error
 
 
@@ -66,6 +66,7 @@ def ECK_TIMING_OPTIONS_INIT() -> eck_timing_options:
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "eck_place_output": (c_int32, [POINTER(c_int64), POINTER(eck_place), POINTER(eck_stage)]),
     "eck_runner_create": (c_int, [POINTER(POINTER(eck_runner)), POINTER(eck_chain), POINTER(eck_place),
         POINTER(eck_context), POINTER(eck_error)]),
     "eck_runner_free": (None, [POINTER(eck_runner)]),

@@ -133,7 +133,10 @@ static void test_layers(void **state)
         fill_stage(&stage, 20, 4, c->bias);
         double *x = signal_of(c, true);
         float *made = run(&(eck_chain){ &stage, 1 }, &place, x, &count);
+        int64_t sizes[ECK_SPATIAL_MAX];
+        assert_int_equal(eck_place_output(sizes, &place, &stage), c->spatial);
         double *want = plain_layer(&stage, &place, x, true);
+        assert_memory_equal(sizes, place.input, (size_t)c->spatial * sizeof *sizes);
         assert_int_equal(count, c->batch * c->out * count_of(place.input, c->spatial));
         for (int64_t i = 0; i < count; i++)
             assert_true((double)made[i] == want[i]);

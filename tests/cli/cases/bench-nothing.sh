@@ -1,0 +1,1 @@
+eckart bench model single.safetensors --shape '*=4'

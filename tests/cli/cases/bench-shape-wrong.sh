@@ -1,0 +1,1 @@
+eckart bench model --shape '*=4x'
