@@ -38,6 +38,8 @@ typedef struct eck_factored_info {
     const double *tails; /**< [count+1]: relative Frobenius error of the best rank k */
     double norm; /**< Frobenius norm of dW */
     bool orthogonal; /**< by QR of both factors; else by their Grams */
+    double
+        magnitude; /**< sum of |column| |row| over the products: a norm of some eps of it is rounding */
 } eck_factored_info;
 
 /**

@@ -238,6 +238,7 @@ eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, eck_
     if (!solved || !clear_of_rounding(&a, k, mu)) goto done;
     ECK_TRY(mixes(f, &a, k, err));
     ECK_TRY(ecki_factored_describe(f, a.values, n, err));
+    f->info.magnitude = mu * f->unit;
     f->known = k;
     *served = true;
 done:

@@ -2,6 +2,7 @@
  * The decomposition of a sum of thin products by orthonormal bases of both sides: right to rounding
  * for every value, whatever the factors.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -118,6 +119,15 @@ done:
     return status;
 }
 
+/** |column p| of a side, from its r. */
+static double column_length(const side *s, int64_t p, int64_t width)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < s->inner; i++)
+        sum += s->r[i * width + p] * s->r[i * width + p];
+    return sqrt(sum);
+}
+
 eck_status ecki_factored_reduce(eck_factored *f, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -126,6 +136,9 @@ eck_status ecki_factored_reduce(eck_factored *f, eck_error *err)
     ECK_TRY(side_reduce(&right, f, ECK_SIDE_RIGHT, err));
     ECK_TRY(side_reduce(&left, f, ECK_SIDE_LEFT, err));
     ECK_TRY(core_solve(f, &left, &right, err));
+    for (int64_t p = 0; p < f->info.width; p++)
+        f->info.magnitude += f->unit * column_length(&left, p, f->info.width) *
+                             column_length(&right, p, f->info.width);
     f->nl = left.inner;
     f->nr = right.inner;
     f->ql = left.q;

@@ -2,6 +2,7 @@
  * Combining: one adapter whose change is a weighted sum of those of others, from the stacked
  * factors.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -29,6 +30,8 @@ typedef struct combining {
     eck_adapter_change *changes;
     ecki_adapter_writer *writer;
 } combining;
+
+enum { CANCELLED = 64 }; // eps of what is added: sums of a few hundred columns
 
 /* ---- matching ------------------------------------------------------------------------------ */
 
@@ -213,6 +216,9 @@ static eck_status combine_terms(combining *job, int64_t index, const eck_term *t
         const eck_term stored = { 1, eck_array_view(first), eck_array_view(last) };
         ECK_TRY(eck_factored_distance(&distance, f, &stored, err));
     }
+    // what cancelled to rounding is nothing, and has no error
+    if (change->norm <= CANCELLED * DBL_EPSILON * eck_factored_get_info(f)->magnitude)
+        change->norm = 0;
     change->error = change->norm > 0 ? distance / change->norm : 0;
     if (job->writer) ECK_TRY(ecki_adapter_writer_put(job->writer, index, first, last, err));
 done:

@@ -33,6 +33,7 @@ class eck_factored_info(Structure):
     tails: Any
     norm: float
     orthogonal: bool
+    magnitude: float
     _fields_ = [
         ("rows", c_int64),
         ("cols", c_int64),
@@ -42,6 +43,7 @@ class eck_factored_info(Structure):
         ("tails", POINTER(c_double)),
         ("norm", c_double),
         ("orthogonal", c_bool),
+        ("magnitude", c_double),
     ]
 
 

@@ -1,0 +1,1 @@
+eckart lora combine adapter adapter=-1 -o sum

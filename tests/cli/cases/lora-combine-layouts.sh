@@ -1,0 +1,1 @@
+eckart lora combine adapter style.safetensors -o sum

@@ -1,0 +1,1 @@
+eckart lora combine adapter=much -o sum

@@ -1,0 +1,1 @@
+eckart lora convert style.safetensors -o peft --base small.safetensors

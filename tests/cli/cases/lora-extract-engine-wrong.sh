@@ -1,0 +1,1 @@
+eckart lora extract model model -o back --engine jacobi

@@ -1,0 +1,1 @@
+eckart lora info single.safetensors

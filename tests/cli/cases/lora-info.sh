@@ -1,0 +1,3 @@
+eckart lora info adapter
+echo
+eckart lora info style.safetensors

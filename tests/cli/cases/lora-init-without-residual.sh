@@ -1,0 +1,1 @@
+eckart lora init model -o begun --rank 4 --init pissa

@@ -1,0 +1,2 @@
+eckart lora init model -o begun --rank 4
+eckart lora info begun

@@ -1,0 +1,1 @@
+eckart lora merge A.npy adapter -o merged

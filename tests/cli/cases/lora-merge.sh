@@ -1,0 +1,2 @@
+eckart lora merge model adapter=0.5 -o merged
+ls merged

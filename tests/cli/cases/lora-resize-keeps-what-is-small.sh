@@ -1,0 +1,1 @@
+eckart lora resize adapter -o small --rank 64

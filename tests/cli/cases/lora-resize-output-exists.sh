@@ -1,0 +1,3 @@
+mkdir small
+touch small/notes
+eckart lora resize adapter -o small --rank 3 --force

@@ -1,0 +1,1 @@
+eckart lora resize adapter -o small --size 10
