@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/compiler.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "model/adapter_parts.h"
 #include "tensor/codec.h"
 
 enum {
+    LANES = 16,
     PANEL_NUMBERS = 1 << 15,
     HELD_BYTES = 1 << 29 // of a difference in memory: 16384 x 8192
 };
@@ -85,30 +87,41 @@ typedef struct scanning {
     spacing base, tuned;
 } scanning;
 
-/** Adds the sums over `count` numbers x of the base and y of the tuned one. */
-static void add_sums(ecki_difference_sums *out, const scanning *job, const double *x,
-                     const double *y, int64_t count)
+/** Numbers of both sides of a panel. */
+typedef struct sides {
+    double *x, *y; /**< of the base, of the tuned one */
+    int64_t count;
+} sides;
+
+/** Adds the sums over a panel. Number i goes to lane i mod LANES, so that the order does not depend on the build. */
+ECKI_CLONES static void add_sums(ecki_difference_sums *out, const scanning *job, sides s)
 {
     const spacing base = job->base, tuned = job->tuned;
-    double xx = 0, yy = 0, dd = 0, noise = 0;
-    int64_t changed = 0;
+    double xx[LANES] = { 0 }, yy[LANES] = { 0 }, dd[LANES] = { 0 }, noise[LANES] = { 0 };
+    double changed[LANES] = { 0 };
+    const int64_t whole = s.count / LANES * LANES;
 
-#pragma omp simd reduction(+ : xx, yy, dd, noise, changed)
-    for (int64_t i = 0; i < count; i++) {
-        const double d = y[i] - x[i];
-        const double one = spacing_at(base, x[i]), other = spacing_at(tuned, y[i]);
-        const double ulp = one > other ? one : other;
-        xx += x[i] * x[i];
-        yy += y[i] * y[i];
-        dd += d * d;
-        noise += ulp * ulp;
-        changed += d != 0;
+    for (int64_t i = 0; i < s.count; i += LANES) {
+        const int64_t some = i < whole ? LANES : s.count - whole;
+#pragma omp simd
+        for (int64_t l = 0; l < some; l++) {
+            const double x = s.x[i + l], y = s.y[i + l], d = y - x;
+            const double one = spacing_at(base, x), other = spacing_at(tuned, y);
+            const double ulp = one > other ? one : other;
+            xx[l] += x * x;
+            yy[l] += y * y;
+            dd[l] += d * d;
+            noise[l] += ulp * ulp;
+            changed[l] += d != 0 ? 1.0 : 0.0;
+        }
     }
-    out->base += xx;
-    out->tuned += yy;
-    out->difference += dd;
-    out->noise += noise / 12;
-    out->changed += changed;
+    for (int64_t l = 0; l < LANES; l++) {
+        out->base += xx[l];
+        out->tuned += yy[l];
+        out->difference += dd[l];
+        out->noise += noise[l] / 12;
+        out->changed += (int64_t)changed[l];
+    }
 }
 
 static eck_status scan_panel(void *self, int64_t index, eck_error *err)
@@ -118,21 +131,21 @@ static eck_status scan_panel(void *self, int64_t index, eck_error *err)
     const eck_operator_info *b = eck_operator_get_info(job->pair->base);
     const int64_t row = index * job->height, rows = ecki_min(job->height, b->rows - row);
     ecki_difference_sums sums = { 0 };
-    double *x = NULL, *y = NULL;
+    sides s = { NULL, NULL, rows * b->cols };
 
-    ECK_ALLOC_RAW(x, rows * b->cols);
-    ECK_ALLOC_RAW(y, rows * b->cols);
-    ECK_TRY(eck_operator_read(job->pair->base, row, 0, ecki_panel(x, ECK_DTYPE_F64, rows, b->cols),
-                              err));
-    ECK_TRY(eck_operator_read(job->pair->tuned, row, 0, ecki_panel(y, ECK_DTYPE_F64, rows, b->cols),
-                              err));
-    add_sums(&sums, job, x, y, rows * b->cols);
+    ECK_ALLOC_RAW(s.x, s.count);
+    ECK_ALLOC_RAW(s.y, s.count);
+    ECK_TRY(eck_operator_read(job->pair->base, row, 0,
+                              ecki_panel(s.x, ECK_DTYPE_F64, rows, b->cols), err));
+    ECK_TRY(eck_operator_read(job->pair->tuned, row, 0,
+                              ecki_panel(s.y, ECK_DTYPE_F64, rows, b->cols), err));
+    add_sums(&sums, job, s);
     ECK_REQUIRE(isfinite(sums.difference), ECK_E_NONFINITE, -1, "layer '%s' holds NaN or infinity",
                 b->name);
     job->sums[index] = sums;
 done:
-    ecki_free(x);
-    ecki_free(y);
+    ecki_free(s.x);
+    ecki_free(s.y);
     return status;
 }
 
