@@ -69,7 +69,7 @@ def timings():
 
 
 def adapters(folder):
-    """adapter: PEFT's, rank 8 in two layers, scale 1/2, dW with the values 4, 4/2, .. 4/128; style.safetensors: the same
+    """style: PEFT's, rank 8 in two layers, scale 1/2, dW with the values 4, 4/2, .. 4/128; style.safetensors: the same
     for one layer under kohya's name."""
     first = hadamard(64)[:8].astype(numpy.float32) / 8
     last = (hadamard(64)[:, 8:16] * 2.0 ** numpy.arange(0, -8, -1)).astype(numpy.float32)
@@ -77,10 +77,10 @@ def adapters(folder):
     for i in range(2):
         name = f"base_model.model.encoder.layer.{i}.attention.self.query"
         tensors |= {f"{name}.lora_A.weight": first, f"{name}.lora_B.weight": last}
-    (folder / "adapter").mkdir()
-    safetensors.numpy.save_file(tensors, folder / "adapter/adapter_model.safetensors")
+    (folder / "style").mkdir()
+    safetensors.numpy.save_file(tensors, folder / "style/adapter_model.safetensors")
     config = {"peft_type": "LORA", "r": 8, "lora_alpha": 4, "target_modules": ["query"], "base_model_name_or_path": "model"}
-    (folder / "adapter/adapter_config.json").write_text(json.dumps(config))
+    (folder / "style/adapter_config.json").write_text(json.dumps(config))
     name = "lora_unet_encoder_layer_0_attention_self_query"
     kohya = {f"{name}.lora_down.weight": first, f"{name}.lora_up.weight": last, f"{name}.alpha": numpy.float32(4)}
     safetensors.numpy.save_file({key: numpy.asarray(value) for key, value in kohya.items()}, folder / "style.safetensors")

@@ -1,1 +1,1 @@
-eckart lora combine adapter adapter=-1 -o sum
+eckart lora combine style style=-1 -o sum

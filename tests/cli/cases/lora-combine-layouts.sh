@@ -1,1 +1,1 @@
-eckart lora combine adapter style.safetensors -o sum
+eckart lora combine style style.safetensors -o sum

@@ -1,1 +1,1 @@
-eckart lora combine adapter=much -o sum
+eckart lora combine style=much -o sum

@@ -1,1 +1,1 @@
-eckart lora combine adapter=1 adapter=-0.25 -o sum --rank 4
+eckart lora combine style=1 style=-0.25 -o sum --rank 4

@@ -1,2 +1,2 @@
-eckart lora resize adapter -o small --rank 3 -q > /dev/null
-eckart lora compare adapter small
+eckart lora resize style -o small --rank 3 -q > /dev/null
+eckart lora compare style small

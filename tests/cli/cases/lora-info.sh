@@ -1,3 +1,3 @@
-eckart lora info adapter
+eckart lora info style
 echo
 eckart lora info style.safetensors

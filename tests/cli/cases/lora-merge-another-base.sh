@@ -1,1 +1,1 @@
-eckart lora merge A.npy adapter -o merged
+eckart lora merge A.npy style -o merged

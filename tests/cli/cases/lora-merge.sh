@@ -1,2 +1,2 @@
-eckart lora merge model adapter=0.5 -o merged
+eckart lora merge model style=0.5 -o merged
 ls merged

@@ -1,1 +1,1 @@
-eckart lora resize adapter -o small --rank 64
+eckart lora resize style -o small --rank 64

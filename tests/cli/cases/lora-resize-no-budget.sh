@@ -1,1 +1,1 @@
-eckart lora resize adapter -o small
+eckart lora resize style -o small

@@ -1,3 +1,3 @@
 mkdir small
 touch small/notes
-eckart lora resize adapter -o small --rank 3 --force
+eckart lora resize style -o small --rank 3 --force

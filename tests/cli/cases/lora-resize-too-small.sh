@@ -1,1 +1,1 @@
-eckart lora resize adapter -o small --size 10
+eckart lora resize style -o small --size 10

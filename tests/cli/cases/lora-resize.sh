@@ -1,2 +1,2 @@
-eckart lora resize adapter -o small --rank 3
+eckart lora resize style -o small --rank 3
 eckart lora info small

@@ -1,1 +1,1 @@
-eckart lora resiez adapter
+eckart lora resiez style
