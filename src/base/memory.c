@@ -219,6 +219,23 @@ char *ecki_strndup(const char *text, int64_t length)
     return copy;
 }
 
+void *ecki_room_take(ecki_room *room, int64_t count, size_t size)
+{
+    const int64_t bytes = ecki_bytes_of(count, size);
+    if (!room->memory || bytes > room->bytes) {
+        ecki_room_clear(room);
+        room->memory = ecki_malloc(count, size);
+        room->bytes = room->memory ? bytes : 0;
+    }
+    return room->memory;
+}
+
+void ecki_room_clear(ecki_room *room)
+{
+    ecki_free(room->memory);
+    *room = (ecki_room){ NULL, 0 };
+}
+
 char *ecki_strdup(const char *text)
 {
     return ecki_strndup(text, (int64_t)strlen(text));

@@ -58,6 +58,17 @@ char *ecki_format(const char *format, ...) ECKI_PRINTF(1, 2);
         } \
     } while (0)
 
+/** A block that is kept and used again, for work done many times over: pages fresh from the system are cleared first,
+ *  which costs more than a read of them. */
+typedef struct ecki_room {
+    void *memory;
+    int64_t bytes;
+} ecki_room;
+
+/** At least count * size bytes, not zeroed, as ecki_malloc(); what was in it is lost. NULL when they cannot be had. */
+void *ecki_room_take(ecki_room *room, int64_t count, size_t size);
+void ecki_room_clear(ecki_room *room);
+
 /** count * size, saturated at INT64_MAX. */
 int64_t ecki_bytes_of(int64_t count, size_t size);
 

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "linalg/op.h"
+#include "linalg/pool.h"
 #include "tensor/codec.h"
 #include "tensor/view.h"
 
@@ -93,6 +94,7 @@ typedef struct fused_job {
     double scale;
     const float *x;
     float *z; // [groups, cols, width]
+    ecki_pool panels; // for each task that runs: a packed panel and two inner products
     float *out;
     const double *wide_x; // [cols,width], of the F64 product
     eck_panel wide_out;
@@ -101,7 +103,7 @@ typedef struct fused_job {
 // Both products of a panel want it, and the wider their results the more rows have to share going through these.
 static int64_t panel_rows(int64_t width)
 {
-    return width <= 16 ? PANEL_ROWS : WIDE_ROWS;
+    return width <= 32 ? PANEL_ROWS : WIDE_ROWS;
 }
 
 static int64_t groups_of(int64_t rows, double numbers)
@@ -124,46 +126,87 @@ static ecki_fused_rows rows_of(const fused_job *job, int64_t row, int64_t count,
     return (ecki_fused_rows){ data, job->a.dtype, job->a.stride[0], count, cols };
 }
 
-// y = scale^2 a x, z += a^T y for one packed panel.
-static void panel_products(const fused_job *job, const ecki_fused_tile *panel, float *y, float *z)
+// One group on its way through its panels. A part of the columns of one panel is spent in the outer product, then the
+// same part of the next takes its place and goes into the inner one, while the part after it comes from memory.
+typedef struct group_run {
+    const fused_job *job;
+    int64_t row, end; // rows that are left
+    int64_t part; // columns of a part
+    float *packed, *z;
+    ecki_fused_tile spent, fresh; // whole panels; rows 0: none
+    float *y_spent, *y_fresh;
+} group_run;
+
+// Columns j .. of a panel, which are packed together.
+static ecki_fused_tile part_of_panel(const group_run *run, const ecki_fused_tile *panel, int64_t j)
 {
-    const int64_t count = panel->rows * job->width;
-    memset(y, 0, (size_t)count * sizeof *y);
-    const int64_t cols = padded(ecki_max(X_NUMBERS / job->width, 1), ECKI_FUSED_COLS);
-    for (int64_t j = 0; j < job->cols; j += cols) {
-        ecki_fused_tile tile = *panel;
-        tile.packed = (const float *)panel->packed + j * panel->rows;
-        tile.cols = ecki_min(cols, job->cols - j);
-        job->kernels->inner(&tile, job->x + j * job->width, y);
-    }
+    ecki_fused_tile tile = *panel;
+    tile.packed = run->packed + j * panel->rows;
+    tile.cols = ecki_min(run->part, run->job->cols - j);
+    return tile;
+}
+
+// Tells the outer product of part j what to fetch: the part after it of the fresh panel, or the first of the one after that.
+static void look_ahead(const group_run *run, ecki_fused_tile *tile, int64_t rows, int64_t j)
+{
+    const fused_job *const job = run->job;
+    const bool last = j + run->part >= job->cols;
+    const int64_t row = last ? run->row + rows : run->row, col = last ? 0 : j + run->part;
+    const int64_t size = eck_dtype_bits(job->a.dtype) / 8;
+    if (row >= run->end) return;
+    tile->ahead = rows_of(job, row, 1, col, 1).data;
+    tile->ahead_step = job->a.stride[0] * size;
+    tile->ahead_rows = ecki_min(tile->rows, run->end - row);
+    tile->ahead_block = ECKI_FUSED_COLS * size;
+}
+
+// Outer product of the panel before, packing and inner product of the next `rows` rows, part by part.
+static void next_panel(group_run *run, int64_t rows)
+{
+    const fused_job *const job = run->job;
+    const int64_t full = padded(rows, ECKI_FUSED_ROWS), count = full * job->width;
     const float scale = (float)(job->scale * job->scale);
+    run->fresh = (ecki_fused_tile){ .rows = full, .width = job->width };
+    memset(run->y_fresh, 0, (size_t)count * sizeof *run->y_fresh);
+    for (int64_t j = 0; j < job->cols; j += run->part) {
+        if (run->spent.rows > 0) {
+            ecki_fused_tile tile = part_of_panel(run, &run->spent, j);
+            look_ahead(run, &tile, rows, j);
+            job->kernels->outer(&tile, run->y_spent, run->z + j * job->width);
+        }
+        if (rows == 0) continue;
+        const ecki_fused_tile tile = part_of_panel(run, &run->fresh, j);
+        const ecki_fused_rows from = rows_of(job, run->row, rows, j, tile.cols);
+        job->kernels->pack(&from, full, run->packed + j * full);
+        job->kernels->inner(&tile, job->x + j * job->width, run->y_fresh);
+    }
     for (int64_t i = 0; scale != 1.0F && i < count; i++)
-        y[i] *= scale;
-    job->kernels->outer(panel, y, z);
+        run->y_fresh[i] *= scale;
+    float *const y = run->y_spent;
+    run->y_spent = run->y_fresh;
+    run->y_fresh = y;
+    run->spent = run->fresh;
+    run->row += rows;
 }
 
 static eck_status group_task(void *self, int64_t index, eck_error *err)
 {
-    const fused_job *const job = self;
-    eck_status status = ECK_OK;
-    float *packed = NULL, *y = NULL;
+    fused_job *const job = self;
+    (void)err;
     const int64_t cols = padded(job->cols, ECKI_FUSED_COLS), each = panel_rows(job->width);
-    float *const z = job->z + index * cols * job->width;
-    const int64_t first = index * job->rows_each, end = ecki_min(first + job->rows_each, job->rows);
-    ECK_ALLOC_RAW(y, each * job->width);
-    ECK_ALLOC_RAW(packed, each * cols);
-    memset(z, 0, (size_t)(cols * job->width) * sizeof *z);
-    for (int64_t row = first; row < end; row += each) {
-        const int64_t rows = ecki_min(each, end - row), full = padded(rows, ECKI_FUSED_ROWS);
-        const ecki_fused_rows from = rows_of(job, row, rows, 0, job->cols);
-        const ecki_fused_tile panel = { packed, full, job->cols, job->width };
-        job->kernels->pack(&from, full, packed);
-        panel_products(job, &panel, y, z);
-    }
-done:
-    ecki_free(packed);
-    ecki_free(y);
-    return status;
+    const int64_t first = index * job->rows_each, numbers = each * job->width;
+    group_run run = { .job = job, .row = first, .z = job->z + index * cols * job->width };
+    run.end = ecki_min(first + job->rows_each, job->rows);
+    run.part = padded(ecki_max(X_NUMBERS / job->width, 1), ECKI_FUSED_COLS);
+    run.packed = (float *)ecki_pool_take(&job->panels);
+    run.y_spent = run.packed + each * cols;
+    run.y_fresh = run.y_spent + numbers;
+    memset(run.z, 0, (size_t)(cols * job->width) * sizeof *run.z);
+    while (run.row < run.end)
+        next_panel(&run, ecki_min(each, run.end - run.row));
+    next_panel(&run, 0);
+    ecki_pool_give(&job->panels, (double *)run.packed);
+    return ECK_OK;
 }
 
 // out = the groups' results, added in their order.
@@ -185,7 +228,7 @@ static eck_status reduce_task(void *self, int64_t index, eck_error *err)
 }
 
 eck_status ecki_fused_normal(const eck_view *view, double scale, const eck_panel panels[2],
-                             const eck_context *context, eck_error *err)
+                             const eck_context *context, ecki_room *room, eck_error *err)
 {
     eck_status status = ECK_OK;
     fused_job job = { .kernels = kernels_here(),
@@ -197,26 +240,32 @@ eck_status ecki_fused_normal(const eck_view *view, double scale, const eck_panel
                       .x = panels[0].data,
                       .out = panels[1].data };
     const int32_t threads = ecki_threads(context);
-    int64_t each = 0, count = 0;
+    const int64_t rows = panel_rows(job.width);
+    int64_t each = 0, panel = 0, count = 0;
     ECK_REQUIRE(ecki_mul(padded(job.cols, ECKI_FUSED_COLS), job.width, &each), ECK_E_NOMEM, -1,
                 "not enough memory for a product");
     job.groups = groups_of(job.rows, (double)each);
     job.rows_each = padded((job.rows + job.groups - 1) / job.groups, panel_rows(job.width));
     job.groups = (job.rows + job.rows_each - 1) / job.rows_each;
-    ECK_REQUIRE(ecki_mul(each, job.groups, &count), ECK_E_NOMEM, -1,
-                "not enough memory for a product");
-    ECK_ALLOC_RAW(job.z, count);
+    const int32_t tasks = (int32_t)ecki_min(threads, job.groups);
+    ECK_REQUIRE(ecki_mul(each, job.groups, &count) &&
+                    ecki_mul(rows, padded(job.cols, ECKI_FUSED_COLS) + 2 * job.width, &panel) &&
+                    ecki_add(count, panel * tasks, &count),
+                ECK_E_NOMEM, -1, "not enough memory for a product");
+    job.z = ecki_room_take(room, count, sizeof *job.z);
+    ECK_HAVE(job.z);
+    ecki_pool_lend(&job.panels, (double *)(job.z + each * job.groups), panel / 2, tasks);
     ECK_TRY(ecki_parallel_for(job.groups, threads, group_task, &job, err));
     ECK_TRY(ecki_parallel_for((job.cols + REDUCE - 1) / REDUCE, threads, reduce_task, &job, err));
 done:
-    ecki_free(job.z);
     return status;
 }
 
 double ecki_fused_memory(double rows, double cols, double width, int32_t threads)
 {
     const double groups = (double)groups_of((int64_t)fmin(rows, 1e15), cols * width);
-    return 0.5 * (groups * cols * width + (double)threads * WIDE_ROWS * (cols + width)) + 1024.0;
+    return 0.5 * (groups * cols * width + (double)threads * WIDE_ROWS * (cols + 16.0 + 2.0 * width)) +
+           1024.0;
 }
 
 // Rows of out = scale a x in F64.
@@ -232,7 +281,9 @@ static eck_status apply_task(void *self, int64_t index, eck_error *err)
     for (int64_t j = 0; j < job->cols; j += APPLY_COLS) {
         const ecki_fused_rows from =
             rows_of(job, row, rows, j, ecki_min(APPLY_COLS, job->cols - j));
-        const ecki_fused_tile tile = { packed, full, from.cols, job->width };
+        const ecki_fused_tile tile = {
+            .packed = packed, .rows = full, .cols = from.cols, .width = job->width
+        };
         job->kernels->pack_f64(&from, full, packed);
         job->kernels->inner_f64(&tile, job->wide_x + j * job->width, y);
     }

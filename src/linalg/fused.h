@@ -10,6 +10,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "eckart/context.h"
 #include "eckart/operator.h"
 
@@ -30,9 +31,14 @@ typedef struct ecki_fused_tile {
     int64_t rows; /**< a multiple of ECKI_FUSED_ROWS */
     int64_t cols; /**< of x; z has as many, made up to a multiple of ECKI_FUSED_COLS */
     int64_t width;
+    const char *
+        ahead; /**< outer: rows that will be packed next, from their own column 0 on; NULL: none */
+    int64_t ahead_step; /**< bytes from one of them to the next */
+    int64_t ahead_rows, ahead_block; /**< how many, and bytes of sixteen columns */
 } ecki_fused_tile;
 
-/** pack: into the layout above, widened. inner: y += a x. outer: z += a^T y. */
+/** pack: into the layout above, widened. inner: y += a x. outer: z += a^T y, and while
+ *  that is computed the lines `ahead` come from memory into the cache. */
 #define ECKI_FUSED_KERNELS(build) \
     void ecki_fused_pack_f32_##build(const ecki_fused_rows *from, int64_t padded_rows, \
                                      float *out); \
@@ -61,10 +67,10 @@ typedef struct ecki_fused_kernels {
 const ecki_fused_kernels *ecki_fused_kernels_of(const ecki_cpu *cpu);
 
 /** True when eck_operator_normal() of a view is the fused product: F32 panels of 16, 32, .. columns, rows contiguous
- *  (RIGHT) or columns (LEFT), numbers of 32 or 16 bits. */
+ *  (RIGHT) or columns (LEFT), numbers of 32 or 16 bits. What it works in is taken from `room`. */
 bool ecki_fused_takes(const eck_view *view, eck_side side, double scale, const eck_panel panels[2]);
 eck_status ecki_fused_normal(const eck_view *view, double scale, const eck_panel panels[2],
-                             const eck_context *context, eck_error *err);
+                             const eck_context *context, ecki_room *room, eck_error *err);
 
 /** The same for eck_operator_apply(), F64 panels, and for eck_operator_apply_transpose() of a view with contiguous
  *  columns, which is A X of its transpose. */

@@ -5,6 +5,7 @@
 #define ECKI_OP_H
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "eckart/operator.h"
 #include "tensor/compressed.h"
 
@@ -91,6 +92,11 @@ eck_status ecki_derive_scan(eck_scan *out, const eck_operator *a, const eck_cont
  *  Where the scan finds numbers that are not finite, the Gram is not filled. */
 eck_status ecki_derive_gram_scan(eck_scan *scan_out, const eck_operator *a, eck_side side,
                                  eck_panel out, const eck_context *context, eck_error *err);
+
+/** eck_operator_normal(), panels = x, out, for who calls it often: `room` is used again. */
+eck_status ecki_operator_normal(const eck_operator *a, eck_side side, double scale,
+                                const eck_panel panels[2], const eck_context *context,
+                                ecki_room *room, eck_error *err);
 
 /** eck_operator_normal() from reads, panels = x, out; or from the operator's own products, for those that have them. */
 eck_status ecki_derive_normal(const eck_operator *a, eck_side side, double scale,

@@ -168,12 +168,13 @@ done:
     return status;
 }
 
-eck_status eck_operator_normal(const eck_operator *a, eck_side side, double scale, eck_panel x,
-                               eck_panel out, const eck_context *context, eck_error *err)
+eck_status ecki_operator_normal(const eck_operator *a, eck_side side, double scale,
+                                const eck_panel panels[2], const eck_context *context,
+                                ecki_room *room, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t order = side == ECK_SIDE_RIGHT ? a->info.cols : a->info.rows;
-    const eck_panel panels[2] = { x, out };
+    const eck_panel x = panels[0], out = panels[1];
     ECK_TRY(require_panel("the factor", x, order, x.cols, false, err));
     ECK_TRY(require_panel("the product", out, order, x.cols, false, err));
     ECK_REQUIRE(x.dtype == out.dtype, ECK_E_RANGE, -1,
@@ -181,7 +182,7 @@ eck_status eck_operator_normal(const eck_operator *a, eck_side side, double scal
                 eck_dtype_name(x.dtype), eck_dtype_name(out.dtype));
     if (a->view && ecki_fused_takes(a->view, side, scale, panels)) {
         const eck_view of = side == ECK_SIDE_RIGHT ? *a->view : eck_view_transposed(*a->view);
-        status = ecki_fused_normal(&of, scale, panels, context, err);
+        status = ecki_fused_normal(&of, scale, panels, context, room, err);
     } else if (a->extra.normal)
         status = a->extra.normal(a->self, side, scale, panels, context, err);
     else if (a->methods.normal)
@@ -191,6 +192,16 @@ eck_status eck_operator_normal(const eck_operator *a, eck_side side, double scal
     else
         status = ecki_normal_by_products(a, side, scale, panels, context, err);
 done:
+    return status;
+}
+
+eck_status eck_operator_normal(const eck_operator *a, eck_side side, double scale, eck_panel x,
+                               eck_panel out, const eck_context *context, eck_error *err)
+{
+    ecki_room room = { NULL, 0 };
+    const eck_status status = ecki_operator_normal(a, side, scale, (const eck_panel[2]){ x, out },
+                                                   context, &room, err);
+    ecki_room_clear(&room);
     return status;
 }
 

@@ -20,6 +20,15 @@ eck_status ecki_pool_init(ecki_pool *pool, int64_t each, int32_t count, eck_erro
     return ECK_OK;
 }
 
+void ecki_pool_lend(ecki_pool *pool, double *base, int64_t each, int32_t count)
+{
+    memset(pool, 0, sizeof *pool);
+    assert(count >= 1 && count <= ECKI_POOL_MAX);
+    pool->base = base;
+    pool->each = each;
+    pool->count = count;
+}
+
 void ecki_pool_clear(ecki_pool *pool)
 {
     ecki_free(pool->base);

@@ -21,6 +21,8 @@ typedef struct ecki_pool {
 } ecki_pool;
 
 eck_status ecki_pool_init(ecki_pool *pool, int64_t each, int32_t count, eck_error *err);
+/** The same of memory that is lent, [count * each]: nothing to clear. */
+void ecki_pool_lend(ecki_pool *pool, double *base, int64_t each, int32_t count);
 void ecki_pool_clear(ecki_pool *pool);
 double *ecki_pool_take(ecki_pool *pool);
 void ecki_pool_give(ecki_pool *pool, const double *buffer);

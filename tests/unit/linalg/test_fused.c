@@ -48,8 +48,8 @@ static void run_build(results *out, const ecki_fused_kernels *k, const sample *a
     double wide_x[COLS * 112];
     const ecki_fused_rows from = { a->array->data, a->array->dtype, COLS, ROWS, COLS };
     memset(out, 0, sizeof *out);
-    const ecki_fused_tile tile = { out->packed, PADDED_ROWS, COLS, width };
-    const ecki_fused_tile wide = { out->wide, PADDED_ROWS, COLS, width };
+    const ecki_fused_tile tile = { .packed = out->packed, .rows = PADDED_ROWS, .cols = COLS, .width = width };
+    const ecki_fused_tile wide = { .packed = out->wide, .rows = PADDED_ROWS, .cols = COLS, .width = width };
     for (int64_t i = 0; i < COLS * width; i++)
         wide_x[i] = (double)x[i];
     k->pack(&from, PADDED_ROWS, out->packed);
@@ -114,6 +114,7 @@ static void expect_products(const sample *a, eck_view view, int64_t width)
                                  ecki_panel(wide, ECK_DTYPE_F64, m, width - 3) };
     const bool turned = view.shape[0] != a->rows || view.stride[0] != a->cols;
     eck_error err = ECK_ERROR_INIT;
+    ecki_room room = { NULL, 0 }; // the same for all three
     for (int64_t i = 0; i < count; i++)
         x[i] = (float)(wide_x[i] = (double)(float)ecki_random_normal(6, 4, (uint64_t)i));
     assert_true(ecki_fused_takes(&view, ECK_SIDE_RIGHT, 0.5, panels) &&
@@ -121,10 +122,11 @@ static void expect_products(const sample *a, eck_view view, int64_t width)
     for (int32_t threads = 1; threads <= 3; threads++) {
         eck_context context = ECK_CONTEXT_INIT;
         context.threads = threads;
-        expect_ok(ecki_fused_normal(&view, 0.5, panels, &context, &err), &err);
+        expect_ok(ecki_fused_normal(&view, 0.5, panels, &context, &room, &err), &err);
         if (threads == 1) memcpy(first, out, (size_t)count * sizeof *out);
         assert_memory_equal(first, out, (size_t)count * sizeof *out);
     }
+    ecki_room_clear(&room);
     expect_ok(ecki_fused_apply(&view, 2.0, wides, NULL, &err), &err);
     for (int64_t c = 0; c < 2; c++) { // two columns tell
         long double *const want = test_calloc((size_t)n, sizeof *want), *const size = test_calloc(
@@ -202,11 +204,13 @@ static void timing(void **state)
         const eck_panel panels[2] = { ecki_panel(x, ECK_DTYPE_F32, timed, width),
                                       ecki_panel(out, ECK_DTYPE_F32, timed, width) };
         double best = INFINITY;
+        ecki_room room = { NULL, 0 };
         for (int run = 0; run < 9; run++) {
             const double start = ecki_clock();
-            assert_int_equal(ecki_fused_normal(&view, 1.0, panels, NULL, NULL), ECK_OK);
+            assert_int_equal(ecki_fused_normal(&view, 1.0, panels, NULL, &room, NULL), ECK_OK);
             best = fmin(best, ecki_clock() - start);
         }
+        ecki_room_clear(&room);
         printf("  width %d: %.1f ms, %.0f GFLOP/s\n", (int)width, best * 1e3,
                4e-9 * (double)(timed * timed * width) / best);
         test_free(out);
