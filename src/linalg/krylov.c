@@ -37,6 +37,7 @@ void ecki_krylov_clear(ecki_krylov *s)
     ecki_free(s->t);
     ecki_free(s->c);
     ecki_free(s->h);
+    ecki_room_clear(&s->room);
     s->basis = s->x = s->z = NULL;
     s->t = s->c = s->h = NULL;
 }
@@ -125,10 +126,10 @@ done:
 // z = M next.
 static eck_status multiply(ecki_krylov *s, eck_error *err)
 {
-    const eck_panel x = ecki_panel(s->x, ECK_DTYPE_F32, s->n, s->block);
+    const eck_panel panels[2] = { ecki_panel(s->x, ECK_DTYPE_F32, s->n, s->block),
+                                  ecki_panel(s->z, ECK_DTYPE_F32, s->n, s->block) };
     s->passes++;
-    return eck_operator_normal(s->a, s->side, s->scale, x,
-                               ecki_panel(s->z, ECK_DTYPE_F32, s->n, s->block), s->context, err);
+    return ecki_operator_normal(s->a, s->side, s->scale, panels, s->context, &s->room, err);
 }
 
 // h1 += h2 r for [length,b] and an upper [b,b].

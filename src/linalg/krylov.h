@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "eckart/svd.h"
 #include "linalg/spectrum.h"
 
@@ -50,6 +51,7 @@ typedef struct ecki_krylov {
     double *t; /**< [most, most], the first length rows and columns */
     double *c; /**< [block, most]: coupling to next */
     double *h; /**< [most, block] twice */
+    ecki_room room; /**< of products with A */
     uint64_t seed, drawn; /**< random columns used so far */
 } ecki_krylov;
 

@@ -10,7 +10,7 @@
 #include "linalg/krylov.h"
 #include "tensor/codec.h"
 
-enum { PIECE = 512, LANES = 16 };
+enum { PIECE = 512 };
 
 // What the tasks of one operation share.
 typedef struct piece_job {
@@ -105,24 +105,34 @@ void ecki_block_lengths(double *sums, ecki_block z)
             sums[j] += (double)z.data[i * z.ld + j] * (double)z.data[i * z.ld + j];
 }
 
-// The Gram of one piece, F64.
+// A piece in F64, [rows,columns], owned by the caller.
+static eck_status widen_piece(double **out, eck_panel piece, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    double *wide = NULL;
+    ECK_ALLOC_RAW(wide, piece.rows * piece.cols);
+    for (int64_t r = 0; r < piece.rows; r++)
+        ecki_widen_f64(ECK_DTYPE_F32, (const float *)piece.data + r * piece.ld, 1,
+                       wide + r * piece.cols, piece.cols);
+    *out = wide;
+done:
+    return status;
+}
+
+// The Gram of one piece, F64, its lower triangle.
 static eck_status gram_task(void *self, int64_t index, eck_error *err)
 {
     const piece_job *const job = self;
+    eck_status status = ECK_OK;
     const int64_t b = job->right.columns;
     const eck_panel piece = piece_panel(job->right, index);
-    double *const sum = job->wide_parts + index * b * b;
-    (void)err;
-    memset(sum, 0, (size_t)(b * b) * sizeof *sum);
-    for (int64_t r = 0; r < piece.rows; r++) {
-        const float *const row = (const float *)piece.data + r * piece.ld;
-        for (int64_t i = 0; i < b; i++) {
-            const double x = (double)row[i];
-            for (int64_t j = 0; j < b; j++)
-                sum[i * b + j] += x * (double)row[j];
-        }
-    }
-    return ECK_OK;
+    double *wide = NULL;
+    ECK_TRY(widen_piece(&wide, piece, err));
+    ECK_TRY(ecki_syrk(1.0, ecki_transposed(ecki_matrix_of(wide, piece.rows, b)), 0.0,
+                      ecki_panel(job->wide_parts + index * b * b, ECK_DTYPE_F64, b, b), err));
+done:
+    ecki_free(wide);
+    return status;
 }
 
 static eck_status gram_of(double *gram, ecki_block z, int32_t threads, eck_error *err)
@@ -134,14 +144,15 @@ static eck_status gram_of(double *gram, ecki_block z, int32_t threads, eck_error
     ECK_TRY(ecki_parallel_for(pieces, threads, gram_task, &job, err));
     memset(gram, 0, (size_t)count * sizeof *gram);
     for (int64_t p = 0; p < pieces; p++)
-        for (int64_t i = 0; i < count; i++)
-            gram[i] += job.wide_parts[p * count + i];
+        for (int64_t i = 0; i < z.columns; i++)
+            for (int64_t j = 0; j <= i; j++)
+                gram[j * z.columns + i] += job.wide_parts[p * count + i * z.columns + j];
 done:
     ecki_free(job.wide_parts);
     return status;
 }
 
-// r^T r = gram, upper; a column whose rest is at most least[j]^2 gets a zero row. Returns how many did.
+// r^T r = gram, upper triangles; a column whose rest is at most least[j]^2 gets a zero row. Returns how many did.
 static int64_t cholesky(double *r, const double *gram, const double *least, int64_t b)
 {
     int64_t dependent = 0;
@@ -187,23 +198,22 @@ static void invert(double *inverse, const double *r, int64_t b)
 static eck_status divide_task(void *self, int64_t index, eck_error *err)
 {
     const piece_job *const job = self;
+    eck_status status = ECK_OK;
     const int64_t b = job->right.columns;
     const eck_panel from = piece_panel(job->right, index), to = piece_panel(job->out, index);
-    (void)err;
-    for (int64_t r = 0; r < from.rows; r++) {
-        const float *const row = (const float *)from.data + r * from.ld;
-        float *const out = (float *)to.data + r * to.ld;
-        for (int64_t j0 = 0; j0 < b; j0 += LANES) {
-            double sum[LANES] = { 0.0 };
-            const int64_t lanes = ecki_min(LANES, b - j0);
-            for (int64_t t = 0; t < j0 + lanes; t++)
-                for (int64_t j = 0; j < lanes; j++)
-                    sum[j] += (double)row[t] * job->wide_parts[t * b + j0 + j];
-            for (int64_t j = 0; j < lanes; j++)
-                out[j0 + j] = (float)sum[j];
-        }
-    }
-    return ECK_OK;
+    double *wide = NULL, *product = NULL;
+    ECK_TRY(widen_piece(&wide, from, err));
+    ECK_ALLOC_RAW(product, from.rows * b);
+    ECK_TRY(ecki_gemm(1.0, ecki_matrix_of(wide, from.rows, b),
+                      ecki_matrix_of(job->wide_parts, b, b), 0.0,
+                      ecki_panel(product, ECK_DTYPE_F64, from.rows, b), err));
+    for (int64_t r = 0; r < from.rows; r++)
+        for (int64_t j = 0; j < b; j++)
+            ((float *)to.data)[r * to.ld + j] = (float)product[r * b + j];
+done:
+    ecki_free(product);
+    ecki_free(wide);
+    return status;
 }
 
 // x = z inverse.

@@ -107,7 +107,7 @@ eck_status ecki_krylov_bound(double *out, const ecki_krylov *s, int64_t k, doubl
     const double gap = kth - mu;
     const double tries[] = { gap,        1e-5 * kth, 1e-4 * kth, 1e-3 * kth,
                              0.01 * kth, 0.1 * kth,  0.5 * kth };
-    const int last = gap > 0.1 * kth ? 1 : 7;
+    const int last = gap > 0.05 * kth ? 1 : 7;
     for (int i = 0; i < last; i++) {
         const double at[2] = { mu, tries[i] };
         double sum = 0.0;
@@ -172,9 +172,10 @@ eck_status ecki_deflated_step(ecki_deflated *p, ecki_krylov *s, eck_error *err)
     const int64_t count = s->n * s->block;
     const ecki_block basis = { s->basis, s->n, s->length, s->most + s->block };
     double alpha = 0.0;
-    ECK_TRY(eck_operator_normal(s->a, s->side, s->scale,
-                                ecki_panel(p->x, ECK_DTYPE_F32, s->n, s->block),
-                                ecki_panel(p->z, ECK_DTYPE_F32, s->n, s->block), s->context, err));
+    const eck_panel panels[2] = { ecki_panel(p->x, ECK_DTYPE_F32, s->n, s->block),
+                                  ecki_panel(p->z, ECK_DTYPE_F32, s->n, s->block) };
+    ECK_TRY(
+        ecki_operator_normal(s->a, s->side, s->scale, panels, s->context, &s->room, err));
     s->passes++;
     for (int pass = 0; pass < 2; pass++)
         ECK_TRY(ecki_block_project(p->h, basis, narrow(s, p->z), ecki_threads(s->context), err));

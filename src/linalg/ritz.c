@@ -10,6 +10,7 @@
 #include "linalg/gemm.h"
 #include "linalg/lapack.h"
 #include "linalg/op.h"
+#include "linalg/orthonormal.h"
 #include "tensor/codec.h"
 
 #define UNIT 0x1p-53
@@ -156,6 +157,8 @@ static eck_status make_orthogonal(ecki_ritz *ritz, double *s2, eck_error *err)
     ECK_TRY(ecki_small_eigen(s2, turn, gram, k, k, err));
     ECK_TRY(turn_rows(ritz->near, near_length(ritz), k, turn, err));
     ECK_TRY(turn_rows(ritz->far, m, k, turn, err));
+    if (ritz->job->options.store == ECK_DTYPE_F64)
+        ECK_TRY(ecki_sharpen(ritz->near, near_length(ritz), k, err));
 done:
     ecki_free(turn);
     ecki_free(gram);
