@@ -1,5 +1,6 @@
 // eckart svd: one matrix, taken apart, with a certificate.
 #include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 typedef struct svd_settings {
     settings common; // first, so that the shared tables fit
     bool full, thin, reduced;
-    bool compact, subspaces, symmetric, center, explain;
+    bool compact, subspaces, symmetric, center, explain, spectral;
     const char *curve;
     int engine, proof, dtype;
     int64_t seed;
@@ -74,6 +75,8 @@ static const opt_entry how_options[] = {
       "error over optimum - 1 that deflated, krylov may have; default 1e-4" },
     { OPT_CHOICE, '\0', "proof", "exact|residual|bound", PLACE(proof), 0, 0,
       "how the error is proven; default residual" },
+    { OPT_FLAG, '\0', "spectral-proof", NULL, PLACE(spectral), 0, 0,
+      "also prove the spectral norm of the error, and that no value was missed" },
     { OPT_INTEGER, '\0', "seed", "N", PLACE(seed), 0, 1e18,
       "seed of probes, of --engine krylov and of the start of a fit; default 0" },
     { OPT_FLAG, '\0', "explain", NULL, PLACE(explain), 0, 0,
@@ -107,6 +110,13 @@ static const opt_group groups[] = {
     { NULL, NULL }
 };
 
+static bool wants_factors(const svd_settings *from)
+{
+    const settings *const common = &from->common;
+    return common->rank >= 0 || common->energy >= 0 || common->error >= 0 || from->reduced ||
+           from->thin || from->full || from->subspaces || common->output;
+}
+
 // Which options exclude each other, said before anything is read.
 static eck_status check_usage(session *run, const svd_settings *from)
 {
@@ -127,6 +137,9 @@ static eck_status check_usage(session *run, const svd_settings *from)
         (from->compact || from->subspaces || from->full || from->center || from->curve))
         return session_usage(run, "--symmetric goes with none of --compact, --subspaces, --full, "
                                   "--center, --curve");
+    if (from->spectral && (from->symmetric || !wants_factors(from)))
+        return session_usage(run, "--spectral-proof is of factors U, S and V: give a rule, such as "
+                                  "--rank, and no --symmetric");
     if (from->compact && !common->output)
         return session_usage(run, "--compact says what to write: give --output FILE too");
     return ECK_OK;
@@ -148,10 +161,11 @@ static eck_status check_fit(session *run, const svd_settings *from)
                     : ECK_OK;
     if (from->common.rank < 0)
         return session_usage(run, "--engine als and gradient fit a rank you choose: give --rank K");
-    if (from->symmetric || from->center || from->subspaces || from->curve || from->proof != 1)
+    if (from->symmetric || from->center || from->subspaces || from->curve || from->spectral ||
+        from->proof != 1)
         return session_usage(run,
                              "--engine als and gradient go with none of --symmetric, --center, "
-                             "--subspaces, --curve, --proof exact and --proof bound");
+                             "--subspaces, --curve, --spectral-proof, --proof exact and --proof bound");
     return ECK_OK;
 }
 
@@ -172,13 +186,6 @@ static eck_status check_files(session *run, const svd_settings *from)
         if (status != ECK_OK) return status;
     }
     return from->curve ? settings_check_output(run, from->curve, common->force) : ECK_OK;
-}
-
-static bool wants_factors(const svd_settings *from)
-{
-    const settings *const common = &from->common;
-    return common->rank >= 0 || common->energy >= 0 || common->error >= 0 || from->reduced ||
-           from->thin || from->full || from->subspaces || common->output;
 }
 
 static eck_svd_options make_options(const svd_settings *from)
@@ -204,6 +211,9 @@ static eck_svd_options make_options(const svd_settings *from)
     options.rank = common->rank >= 0 ? common->rank : 0;
     if (from->full || from->subspaces) options.want |= ECK_WANT_FULL;
     if (from->compact) options.want = ECK_WANT_VALUES | ECK_WANT_COMPACT;
+    options.spectral_proof = from->spectral;
+    if (from->curve && options.engine == ECK_ENGINE_AUTO)
+        options.engine = ECK_ENGINE_EXACT; // a curve needs every value
     if (!wants_factors(from)) {
         options.want = ECK_WANT_VALUES;
         options.rule = ECK_RULE_NUMERICAL;
@@ -212,70 +222,85 @@ static eck_svd_options make_options(const svd_settings *from)
     return options;
 }
 
-// The same for the leading terms alone, which read A a number of times that only the spectrum knows.
-static void explain_krylov(session *run, const eck_operator_info *info,
-                           const eck_svd_options *options)
+// The leading terms alone, which read A a number of times that only the spectrum knows.
+static void explain_krylov(session *run, const eck_svd_options *options)
 {
-    const double k = options->rule == ECK_RULE_RANK ? (double)options->rank : 0;
-    session_say(run, "%lld x %lld, %s: a block Krylov space in f32, then factors in f64",
-                (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage));
-    if (k > 0)
+    const double k = (double)options->rank, block = k <= 64 ? 16 : k <= 512 ? 32 : 64;
+    session_say(run, "a block Krylov space in f32, then factors in f64");
+    if (options->rule == ECK_RULE_RANK)
         session_say(run, "about %.0f reads of A for rank %.0f, more for flat spectra",
-                    2.3 * k /
-                            (k <= 64    ? 16
-                             : k <= 512 ? 32
-                                        : 64) +
-                        6,
-                    k);
-    session_say(
-        run,
-        "it grows until random probes confirm an error within %g of the optimum, wrong with "
-        "probability %g; what it cannot do goes to --engine exact",
-        options->excess, options->failure);
-    session_say(run, "BLAS: %s", eck_blas_description());
+                    2.3 * k / block + 6, k);
+    session_say(run,
+                "it grows until random probes confirm an error within %g of the optimum, wrong with "
+                "probability %g; what it cannot do goes to --engine exact",
+                options->excess, options->failure);
 }
 
-// What will be computed, how, and what it costs.
-static void explain(session *run, const eck_operator_info *info, const eck_svd_options *options,
-                    bool stream)
+// All values, then the vectors of the rank.
+static void explain_exact(session *run, const eck_operator_info *info,
+                          const eck_svd_options *options, bool stream)
 {
-    const double m = (double)(info->rows > info->cols ? info->rows : info->cols);
     const double n = (double)(info->rows > info->cols ? info->cols : info->rows);
-    const bool values = (options->want & ~(uint32_t)ECK_WANT_VALUES) == 0;
-    const bool ranked = options->rule == ECK_RULE_RANK;
-    const double k = values ? 0 : ranked ? (double)options->rank : n;
-    const int64_t rank = values ? -1 : (int64_t)k;
-    if (options->engine == ECK_ENGINE_KRYLOV) {
-        explain_krylov(run, info, options);
-        return;
-    }
-    const bool gram = info->storage != ECK_DTYPE_F64 && options->engine != ECK_ENGINE_GOLUB_KAHAN;
-    session_say(run, "%lld x %lld, %s, about %.3g GFLOP in f64, at most %s of memory",
-                (long long)info->rows, (long long)info->cols, eck_dtype_name(info->storage),
-                (m * n * n + 4.0 / 3 * n * n * n + 2 * n * n * k) / 1e9,
-                figure_bytes(stream ? eck_svd_stream_memory(info, options, rank)
-                                    : eck_svd_memory(info, options, rank))
-                    .text);
     if (stream)
         session_say(run, "more would not be allowed: the long factor is written as it is made, and "
                          "the error comes from the tail of all values; A is read twice");
-    if (gram)
+    if (options->engine == ECK_ENGINE_GOLUB_KAHAN)
+        session_say(run, "LAPACK's Golub-Kahan SVD of the whole matrix in f64");
+    else if (info->storage == ECK_DTYPE_F64)
+        session_say(run, "QR and LAPACK's divide and conquer: f64 numbers would lose half their "
+                         "digits in a Gram matrix");
+    else
         session_say(run,
                     "eigenvalues of the %.0f x %.0f Gram matrix in f64, whose rounding is "
                     "below that of %s storage; then the vectors of the chosen rank",
                     n, n, eck_dtype_name(info->storage));
-    else if (options->engine == ECK_ENGINE_GOLUB_KAHAN)
-        session_say(run, "LAPACK's Golub-Kahan SVD of the whole matrix in f64");
-    else
-        session_say(run, "QR and LAPACK's divide and conquer: f64 numbers would lose half their "
-                         "digits in a Gram matrix");
-    session_say(run, "BLAS: %s", eck_blas_description());
-    if (values || stream) return;
+}
+
+static void explain_proof(session *run, const eck_svd_options *options)
+{
     session_say(run, "proof '%s': %s", eck_proof_name(options->proof),
                 options->proof == ECK_PROOF_TAIL ? "the tail of all values; costs nothing more"
                 : options->proof == ECK_PROOF_RESIDUAL
                     ? "|| A - factors || from the stored factors; reads A once more"
                     : "random probes of A - factors; cheap, and wrong with a printed probability");
+}
+
+// What a lane would cost, in operations of an f64 product; nothing for one that cannot do it.
+static void explain_cost(session *run, const char *name, double cost)
+{
+    if (isfinite(cost)) session_say(run, "  %-9s about %.3g GFLOP", name, cost / 1e9);
+}
+
+// What will be computed, how, why so, and what it costs.
+static eck_status explain(session *run, const eck_operator *a, const eck_svd_options *options,
+                          bool stream)
+{
+    eck_status status = ECK_OK;
+    eck_engine_choice choice;
+    const eck_operator_info *const info = eck_operator_get_info(a);
+    const int64_t n = info->rows > info->cols ? info->cols : info->rows;
+    const bool values = (options->want & ~(uint32_t)ECK_WANT_VALUES) == 0;
+    const int64_t rank = values ? -1 : options->rule == ECK_RULE_RANK ? options->rank : n;
+    TRY(eck_svd_choose(&choice, a, options, &run->context, &run->error));
+    const eck_engine engine = stream ? ECK_ENGINE_EXACT : choice.engine;
+    session_say(run, "%lld x %lld, %s, at most %s of memory", (long long)info->rows,
+                (long long)info->cols, eck_dtype_name(info->storage),
+                figure_bytes(stream ? eck_svd_stream_memory(info, options, rank)
+                                    : eck_svd_memory(info, options, rank))
+                    .text);
+    session_say(run, "engine %s: %s; in the time of f64 products:", eck_engine_name(engine),
+                stream ? "the matrix is larger than the memory allowed" : choice.reason);
+    explain_cost(run, "exact", choice.exact);
+    explain_cost(run, "deflated", choice.deflated);
+    explain_cost(run, "krylov", choice.krylov);
+    if (engine == ECK_ENGINE_KRYLOV)
+        explain_krylov(run, options);
+    else
+        explain_exact(run, info, options, stream);
+    session_say(run, "BLAS: %s", eck_blas_description());
+    if (!values && !stream && engine != ECK_ENGINE_KRYLOV) explain_proof(run, options);
+done:
+    return status;
 }
 
 // Means of the columns, (1/m) A^T 1, for the file of a centred matrix. out owned by the caller.
@@ -334,7 +359,7 @@ static eck_status do_svd(session *run, const svd_settings *from, const matrix *i
     svd_file file = { from->common.output, from->common.force, from->compact, NULL };
     const bool stream = !from->subspaces && svd_must_stream(run, info, &options, &file);
 
-    if (from->explain) explain(run, info, &options, stream);
+    if (from->explain) TRY(explain(run, input->a, &options, stream));
     if (from->center && file.path) TRY(column_means(&mean, run, input->plain));
     file.mean = mean;
     if (stream)

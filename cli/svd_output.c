@@ -145,6 +145,21 @@ static void print_certificate(session *run, const eck_certificate *known, int64_
                    figure_error(known->orthogonality).text);
 }
 
+// || A - factors ||_2, and what it says about values that were not kept.
+static void print_spectral(session *run, const eck_svd *svd)
+{
+    const eck_spectral_proof *const known = &svd->spectral;
+    const double largest = svd->s->shape[0] > 0 ? ((const double *)svd->s->data)[0] : 0.0;
+    if (known->bound < 0) return;
+    table_line(run->out, "spectral norm",
+               "of the error at most %s, %s of the largest value, for certain (Cholesky)",
+               figure_upper(known->bound).text,
+               figure_upper(largest > 0 ? known->bound / largest : 0).text);
+    table_line(run->out, "", "%lld singular values lie above it: %s", (long long)known->above,
+               known->above == svd->rank ? "none was missed"
+                                         : "the others kept are as small as the error");
+}
+
 static void print_matrix(session *run, const eck_operator_info *info)
 {
     table_line(run->out, "matrix", "%lld x %lld, %s%s%s", (long long)info->rows,
@@ -169,6 +184,7 @@ void svd_print(session *run, const eck_svd *svd, const eck_operator_info *info, 
         print_error(run, &svd->certificate);
         table_line(run->out, "energy", "%s", figure_energy(svd->energy).text);
         print_certificate(run, &svd->certificate, svd->rank);
+        print_spectral(run, svd);
     }
     table_line(run->out, "engine", "%s (%s), %s%s", eck_engine_name(svd->engine), svd->solver,
                figure_seconds(svd->seconds).text,

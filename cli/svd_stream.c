@@ -30,6 +30,7 @@ bool svd_must_stream(const session *run, const eck_operator_info *info,
                      const eck_svd_options *options, const svd_file *file)
 {
     const bool able = info->storage != ECK_DTYPE_F64 && !(options->want & ECK_WANT_FULL) &&
+                      !options->spectral_proof &&
                       (options->engine == ECK_ENGINE_AUTO || options->engine == ECK_ENGINE_EXACT);
     const int64_t most = info->rows < info->cols ? info->rows : info->cols;
     const int64_t rank = options->rank > 0 && options->rank < most ? options->rank : most;

@@ -5,8 +5,9 @@
  * (values first, vectors of the chosen rank after); for F64 storage it is QR and LAPACK's divide and conquer, with a
  * retry chain. ECK_ENGINE_DEFLATED goes the first way with the reduction in F32, for a given rank
  * (docs/methods/deflated.md). ECK_ENGINE_KRYLOV finds the leading terms alone, in a few reads of A (docs/methods/krylov.md).
- * What these two cannot do to a proven excess over the optimum they hand to EXACT. ECK_ENGINE_GOLUB_KAHAN is LAPACK on
- * the whole matrix in F64: the reference the others are held against.
+ * What these two cannot do to a proven excess over the optimum they hand to EXACT. ECK_ENGINE_AUTO takes one of the three by a
+ * table of costs (eck_svd_choose()): few terms of a large matrix go to KRYLOV. ECK_ENGINE_GOLUB_KAHAN is LAPACK on the whole
+ * matrix in F64: the reference the others are held against.
  */
 #ifndef ECKART_SVD_H
 #define ECKART_SVD_H
@@ -92,8 +93,17 @@ typedef struct eck_certificate {
     double orthogonality; /**< max | V^T V - I | of the orthonormal factor in F64; -1 none wanted */
 } eck_certificate;
 
+/** What is proved of || A - B ||_2, the largest singular value of what an approximation misses. */
+typedef struct eck_spectral_proof {
+    double bound; /**< || A - B ||_2 <= bound; deterministic, every rounding included; -1: not
+                     asked for */
+    int64_t
+        above; /**< singular values of A above `bound`; with a B of rank k at most k, by Weyl's inequality */
+    double blur; /**< values of A nearer to `bound` than this may be counted on either side */
+} eck_spectral_proof;
+
 typedef struct eck_svd_options {
-    uint32_t version; /**< 2; 1 = without `excess` */
+    uint32_t version; /**< 3; 2 = without `spectral_proof`, 1 = without `excess` */
     eck_engine engine; /**< default AUTO */
     eck_rule rule; /**< default RANK */
     double target; /**< for ENERGY and ERROR */
@@ -106,13 +116,15 @@ typedef struct eck_svd_options {
         store; /**< type of the factors: F64, F32, F16, BF16; NONE (default): F64 for F64 storage, else F32 */
     double
         excess; /**< largest error / optimum - 1 that an iterative lane may stop at: default 1e-4, 0 < excess <= 1 */
+    bool
+        spectral_proof; /**< eck_certify_spectral() of the factors as well; default false */
 } eck_svd_options;
 
 #define ECK_SVD_OPTIONS_INIT \
     { \
-        2, ECK_ENGINE_AUTO, ECK_RULE_RANK, 0.0, 0, \
+        3, ECK_ENGINE_AUTO, ECK_RULE_RANK, 0.0, 0, \
             ECK_WANT_VALUES | ECK_WANT_LEFT | ECK_WANT_RIGHT, ECK_PROOF_RESIDUAL, 1e-6, 0, \
-            ECK_DTYPE_NONE, 1e-4 \
+            ECK_DTYPE_NONE, 1e-4, false \
     }
 
 /** The same defaults, for bindings. */
@@ -138,6 +150,8 @@ typedef struct eck_svd {
     double seconds; /**< first number read to certificate done */
     int64_t bytes_read; /**< of the file of A, for reports, by whoever counted them; 0 unknown */
     double passes; /**< the same over the bytes of A */
+    bool compact; /**< u v^T ~ A: the values are in one of the two */
+    eck_spectral_proof spectral; /**< of || A - factors ||_2, where it was asked for */
 } eck_svd;
 
 ECK_API void eck_svd_free(eck_svd *svd);
@@ -161,6 +175,32 @@ ECK_API eck_status eck_svd_compute(eck_svd **out, const eck_operator *a,
 /** Bytes eck_svd_compute() holds at most, result included, beyond the operator's own; rank < 0: values only. */
 ECK_API int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_options *options,
                                int64_t rank);
+
+/** U diag(S) V^T, or u v^T of COMPACT factors, as an operator: the kept terms as stored. out owned by the caller,
+ *  eck_operator_free(); borrows svd. Errors: ECK_E_RANGE a factor is missing; ECK_E_NOMEM. */
+ECK_API eck_status eck_svd_operator(eck_operator **out, const eck_svd *svd, eck_error *err);
+
+/** Engine AUTO for one matrix: the lane, and what a table of costs says of each. */
+typedef struct eck_engine_choice {
+    eck_engine engine; /**< EXACT, DEFLATED or KRYLOV */
+    double exact, deflated,
+        krylov; /**< cost, in the time of an F64 product of so many operations; infinity: no lane for it */
+    int64_t reads; /**< KRYLOV: reads of A after which it gives up and EXACT answers; else 0 */
+    const char *reason; /**< a sentence without its full stop; static */
+} eck_engine_choice;
+
+/**
+ * What eck_svd_compute() will do for engine AUTO. The choice depends on shape, storage, nonzeros, options, the memory the
+ * context allows and the kind of processor: never on a timing or the number of threads, so that bytes do not either.
+ *
+ * out      the choice; for another engine in the options that engine, with the costs
+ * Cost     none worth naming
+ * Errors   ECK_E_RANGE options
+ * Source   docs/methods/choice.md
+ */
+ECK_API eck_status eck_svd_choose(eck_engine_choice *out, const eck_operator *a,
+                                  const eck_svd_options *options, const eck_context *context,
+                                  eck_error *err);
 
 /** Takes the long factor of a decomposition as it is made; one call at a time. A failure ends the decomposition. */
 typedef struct eck_svd_sink {
@@ -247,6 +287,26 @@ ECK_API eck_status eck_spectrum_load(eck_spectrum **out, const void *bytes, int6
 ECK_API eck_status eck_certify(eck_certificate *out, const eck_operator *a,
                                const eck_operator *approximation, eck_proof proof, double failure,
                                uint64_t seed, const eck_context *context, eck_error *err);
+
+
+/**
+ * A deterministic bound of the spectral norm: tau^2 I - G, G = (A - B)^T (A - B) in F64, has a Cholesky factorisation. Then
+ * the inertia of A^T A - bound^2 I counts the values of A above the bound: when they are as many as B has terms, none was
+ * missed.
+ *
+ * approximation  any operator of the same shape: eck_svd_operator(), a product, a chain
+ * Cost           2 m n^2 + n^3 operations in F64, one read of the approximation and two of A; n^2 numbers of memory
+ * Accuracy       bound / || A - B ||_2 - 1 is about 1e-3, more where that norm lies below 1e-7 of || A - B ||_F; below
+ *                about n u || A ||_F only roundings are left
+ * Errors         ECK_E_SHAPE; ECK_E_NONFINITE offset = flat index; ECK_E_BUDGET; ECK_E_SOLVER; ECK_E_NOMEM; ECK_E_CANCELLED
+ * Source         Rump, Verification of positive definiteness, BIT 46, 2006; Sylvester's law of inertia
+ */
+ECK_API eck_status eck_certify_spectral(eck_spectral_proof *out, const eck_operator *a,
+                                        const eck_operator *approximation,
+                                        const eck_context *context, eck_error *err);
+
+/** Bytes eck_certify_spectral() holds at most, beyond the operators' own. */
+ECK_API int64_t eck_spectral_memory(const eck_operator_info *info);
 
 /** Spectral decomposition of a symmetric matrix, A = V diag(lambda) V^T. Owned by the caller, eck_eigen_free(). */
 typedef struct eck_eigen {

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from . import lora
     from .batches import SVDBatch, svd_batch
     from .compression import Choice, Outcome, Plan, Verdict, compress, plan, restore, verify
-    from .linalg import SVD, Certificate, Eigen, eigh, svd, svdvals
+    from .linalg import SVD, Certificate, Eigen, SpectralProof, eigh, svd, svdvals
     from .sklearn import TruncatedSVD
 
 __version__ = PRODUCER_VERSION
@@ -45,7 +45,7 @@ __version__ = PRODUCER_VERSION
 # What is found in a module that is imported at first use.
 _LAZY = {
     "batches": ("SVDBatch", "svd_batch"),
-    "linalg": ("SVD", "Certificate", "Eigen", "eigh", "svd", "svdvals"),
+    "linalg": ("SVD", "Certificate", "Eigen", "SpectralProof", "eigh", "svd", "svdvals"),
     "compression": ("Choice", "Outcome", "Plan", "Verdict", "compress", "plan", "restore", "verify"),
     "sklearn": ("TruncatedSVD",),
 }

@@ -26,6 +26,7 @@ from ._raw.svd import (
     eck_eigen,
     eck_engine,
     eck_proof,
+    eck_spectral_proof,
     eck_rule,
     eck_svd,
     eck_svd_options,
@@ -69,6 +70,15 @@ class Certificate:
     orthogonality: float  #: max | V^T V - I |; -1 where there is no orthonormal factor
 
 
+@dataclass(frozen=True)
+class SpectralProof:
+    """What is proved of || A - U diag(S) Vt ||_2, the largest singular value of what the factors miss."""
+
+    bound: float  #: the norm is at most this, for certain
+    above: int  #: singular values of A above the bound; when they are as many as `rank`, none was missed
+    blur: float  #: values nearer to the bound than this may be counted on either side
+
+
 @dataclass(frozen=True, eq=False)
 class SVD:
     """A ~ U diag(S) Vt. Unpacks to U, S, Vt."""
@@ -76,9 +86,9 @@ class SVD:
     U: Any  #: [rows, rank]; square if full_matrices
     S: Any  #: the kept values, descending, float64 or float32
     Vt: Any  #: [rank, cols]; square if full_matrices
-    values: np.ndarray[Any, np.dtype[np.float64]]  #: all min(rows, cols) singular values
+    values: np.ndarray[Any, np.dtype[np.float64]]  #: all min(rows, cols) singular values; "deflated", "krylov": the kept
     rank: int
-    numerical_rank: int | None  #: values above tolerance; None: engine "krylov" finds the leading values only
+    numerical_rank: int | None  #: values above tolerance; None: the lanes that find the leading values only
     tolerance: float
     error: float  #: relative Frobenius error of U diag(S) Vt; as certificate.error
     energy: float  #: share of the sum of squares that the kept values hold
@@ -87,6 +97,7 @@ class SVD:
     solver: str
     reproducible: bool  #: the same bytes for any number of threads
     seconds: float
+    spectral: SpectralProof | None = None  #: where spectral_proof asked for it
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.U, self.S, self.Vt))
@@ -163,6 +174,10 @@ def _certificate(raw: eck_certificate) -> Certificate:
     return Certificate(**known)
 
 
+def _spectral(raw: eck_spectral_proof) -> SpectralProof | None:
+    return SpectralProof(raw.bound, raw.above, raw.blur) if raw.bound >= 0 else None
+
+
 def _kept(values: np.ndarray[Any, Any], rank: int, vectors: Any, matrix: Borrowed) -> Any:
     """The kept values in the type of the vectors, float32 where those have 16 bits: they multiply each other."""
     kept = values[:rank].astype(np.float64 if vectors.dtype.itemsize == 8 else np.float32)
@@ -209,6 +224,7 @@ def svd(
     threads: int | None = None,
     memory: int | None = None,
     seed: int = 0,
+    spectral_proof: bool = False,
     progress: Progress | None = None,
 ) -> SVD:
     """Singular value decomposition A ~ U diag(S) Vt, truncated as asked, with a certificate of its error.
@@ -219,8 +235,9 @@ def svd(
     energy         keep the fewest terms that hold this share of the sum of squared values, 0 < energy <= 1
     error          keep the fewest terms with a relative Frobenius error of this or less, 0 <= error < 1
     full_matrices  complete U and Vt to square ones
-    engine         "auto", "exact", "deflated": its way with a reduction in float32, for a given rank; "krylov": the
-                   leading terms alone, in few reads of A; what these two cannot do to `excess` goes to "exact"; or
+    engine         "exact": all values, then the vectors of the rank; "deflated": its way with a reduction in float32, for
+                   a given rank; "krylov": the leading terms alone, in few reads of A; what these two cannot do to `excess`
+                   goes to "exact"; "auto": one of the three by what they cost, "krylov" for few terms of a large matrix;
                    "golub-kahan": LAPACK on the whole matrix in float64
     excess         how far above the optimum the error may stay with "deflated" and "krylov"
     proof          how the error is known: "residual", "exact" (from all values) or "bound" (probes, wrong with
@@ -228,6 +245,7 @@ def svd(
     dtype          type of U and Vt; default float64 for float64 and wider integers, else float32
     threads        default: as many as the process may use
     memory         bytes held at most beyond A; BudgetError if that will not do
+    spectral_proof also prove a bound of the spectral norm of the error: about as much work as all values, n^2 memory
     progress       called as progress(what, done, total) while working, from another thread; False cancels
 
     Ctrl-C ends it within a fraction of a second. Raises NonFiniteError (with .offset), InputTypeError, ShapeError,
@@ -245,6 +263,7 @@ def svd(
     matrix = borrow(A)
     run = Run(threads, memory, progress)
     options = _options(rank, energy, error, engine, proof, failure, dtype, seed, excess)
+    options.spectral_proof = bool(spectral_proof)
     if full_matrices:
         options.want |= ECK_WANT_FULL
     lib = library()
@@ -268,6 +287,7 @@ def svd(
             solver=text_of(found.solver),
             reproducible=found.reproducible,
             seconds=found.seconds,
+            spectral=_spectral(found.spectral),
         )
 
     return _start(run, matrix, lambda: _decompose(

@@ -173,6 +173,8 @@ static void describe(eck_svd *svd, const ecki_svd_job *job)
     svd->solver = job->solver;
     svd->reproducible = job->one_thread;
     svd->orthonormal = job->orthonormal;
+    svd->spectral = (eck_spectral_proof){ -1.0, -1, 0.0 };
+    svd->compact = (job->options.want & ECK_WANT_COMPACT) != 0;
     svd->energy = 1.0 - info->tails[job->rank] * info->tails[job->rank];
 }
 

@@ -237,6 +237,16 @@ eck_status ecki_krylov_foresee(int64_t *most_out, const ecki_svd_job *job, eck_e
     return ECK_OK;
 }
 
+int64_t ecki_krylov_memory(const ecki_svd_job *job)
+{
+    const eck_operator_info *const info = &job->a->info;
+    const int64_t least = ecki_min(info->rows, info->cols), given = job->options.rank;
+    const sizes s = sizes_of(info, &job->options, given, ecki_threads(job->context));
+    const int64_t rank = given > 0 ? ecki_min(given, least) : 512;
+    const double bytes = krylov_bytes(job, &s, (double)ecki_krylov_room(rank, least));
+    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
+}
+
 int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank,
                         int32_t threads)
 {
@@ -253,6 +263,8 @@ int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *op
     if (s.factors && options->engine == ECK_ENGINE_DEFLATED)
         numbers = larger(numbers, deflated_phase(&s));
     if (s.factors) numbers = larger(numbers, finish_phase(&s));
+    if (s.factors && options->spectral_proof)
+        numbers = larger(numbers, s.n + s.stored + (double)eck_spectral_memory(info) / 8.0);
     const double bytes = 8.0 * numbers + 16384.0; // objects, rows, names
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }

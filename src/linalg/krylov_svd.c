@@ -7,15 +7,14 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "linalg/gemm.h"
 #include "linalg/krylov.h"
 #include "linalg/krylov_lane.h"
 #include "linalg/op.h"
 #include "linalg/orthonormal.h"
-#include "linalg/spectrum.h"
+#include "linalg/ritz.h"
 #include "tensor/codec.h"
 
-enum { PASSES_MOST = 120, TRAILING = 3 };
+enum { TRAILING = 3 };
 
 // F32 vectors are off by about 32 u sqrt(length) of their own length, which costs its square of what they capture.
 #define NOISE (32.0 * 0x1p-24)
@@ -24,14 +23,11 @@ enum { PASSES_MOST = 120, TRAILING = 3 };
 #define ORDER (8.0 * 0x1p-24)
 // A squared error below this share of ||A||^2 is all noise: it counts as reached, whatever the optimum.
 #define FLOOR2 1e-9
-#define UNIT 0x1p-53
-
 // One computation on its way.
 typedef struct krylov_run {
     ecki_svd_job *job;
     ecki_krylov space;
-    eck_spectrum *spectrum;
-    double norm2; // of scale A
+    ecki_ritz ritz;
     double *values; // [most], of T, descending
     int64_t k; // the rank the rule chooses now; -1 none yet
     double
@@ -42,7 +38,6 @@ typedef struct krylov_run {
     double before; // excess at the last look
     int32_t rounds; // of probes
     bool hopeless; // further steps cannot help
-    double *near, *far; // F64 vectors and A times them
 } krylov_run;
 
 int64_t ecki_krylov_block(int64_t rank)
@@ -82,11 +77,11 @@ static int64_t wanted_rank(const krylov_run *run)
     const int64_t cap = o->rank > 0 ? o->rank : INT64_MAX;
     if (o->rule == ECK_RULE_RANK) return o->rank;
     const double share = o->rule == ECK_RULE_ENERGY ? 1.0 - o->target : o->target * o->target;
-    double rest = run->norm2;
+    double rest = run->ritz.norm2;
     int64_t k = 0;
-    while (rest > share * run->norm2 && k < run->space.length && k < cap)
+    while (rest > share * run->ritz.norm2 && k < run->space.length && k < cap)
         rest -= fmax(run->values[k++], 0.0);
-    return rest > share * run->norm2 && k < cap ? -1 : k;
+    return rest > share * run->ritz.norm2 && k < cap ? -1 : k;
 }
 
 // The least room the present rank needs to be looked at.
@@ -120,7 +115,7 @@ static eck_status find_slack(krylov_run *run, double mu, eck_error *err)
     run->slack = 0.0;
     for (int64_t i = 0; i < run->space.length; i++)
         *(i < run->k ? &kept : &rest) += fmax(run->values[i], 0.0);
-    run->tail2 = fmax(run->norm2 - kept, rest);
+    run->tail2 = fmax(run->ritz.norm2 - kept, rest);
     if (run->k == 0) goto done;
     const double mu_safe = mu * 1.001 + step * step;
     ECK_TRY(ecki_krylov_bound(&bound, &run->space, run->k, kth, mu_safe, err));
@@ -142,14 +137,14 @@ static double excess_of(double tail2, double slack)
 
 static bool near_enough(const krylov_run *run, double tail2, double share)
 {
-    const bool floor = tail2 <= FLOOR2 * run->norm2 && run->slack <= 2.0 * run->noise;
+    const bool floor = tail2 <= FLOOR2 * run->ritz.norm2 && run->slack <= 2.0 * run->noise;
     return floor || excess_of(tail2, run->slack) <= share * run->job->options.excess;
 }
 
 // True when the noise alone keeps the excess above what was asked: the exact lane can do better.
 static bool hopeless(const krylov_run *run, double tail2)
 {
-    return tail2 > FLOOR2 * run->norm2 && excess_of(tail2, run->noise) > run->job->options.excess;
+    return tail2 > FLOOR2 * run->ritz.norm2 && excess_of(tail2, run->noise) > run->job->options.excess;
 }
 
 // A guess of what the space leaves out: the largest value of the last blocks of T, which are a Krylov space of their
@@ -167,15 +162,27 @@ done:
     return status;
 }
 
+// Steps that take as long as a look: two eigenproblems of the order of the space, on one thread.
+static double steps_of_a_look(const krylov_run *run)
+{
+    const ecki_krylov *const s = &run->space;
+    const double l = (double)s->length, b = (double)s->block;
+    const eck_operator_info *const info = &run->job->a->info;
+    const double entries =
+        info->nonzeros > 0 ? (double)info->nonzeros : (double)info->rows * (double)info->cols;
+    return 40.0 * l * l * l / (4.0 * entries * b + 8.0 * (double)s->n * l * b);
+}
+
 // When to look again: a step takes off a constant factor.
 static void plan_next(krylov_run *run, double excess)
 {
-    const double goal = 0.8 * run->job->options.excess;
+    const double goal = 0.8 * run->job->options.excess, least = fmax(1.0, steps_of_a_look(run));
     double steps = 1.0;
     if (isfinite(excess) && isfinite(run->before) && excess < run->before)
         steps = floor(log(excess / goal) / log(run->before / excess));
     run->before = excess;
-    run->next = run->space.length + run->space.block * (int64_t)fmax(1.0, fmin(steps, 2.0));
+    steps = fmax(least, fmin(steps, 2.0 * least));
+    run->next = run->space.length + run->space.block * (int64_t)fmin(steps, 64.0);
 }
 
 // Probes until the bound is good enough or they have nothing more to tell.
@@ -273,7 +280,7 @@ static eck_status grow(krylov_run *run, bool *good_out, eck_error *err)
     eck_status status = ECK_OK;
     ecki_krylov *const s = &run->space;
     *good_out = false;
-    while (!*good_out && s->passes < PASSES_MOST) {
+    while (!*good_out && s->passes < run->job->reads) {
         ECK_TRY(ecki_progress(run->job->context, "krylov", s->length, 0, err));
         if (s->length + s->block > s->most) {
             if (run->job->options.rule != ECK_RULE_RANK && run->k < 0) break;
@@ -287,117 +294,33 @@ done:
     return status;
 }
 
-// far = scale A near, or scale A^T near.
-static eck_status far_product(krylov_run *run, int64_t k, eck_error *err)
-{
-    const ecki_svd_job *const job = run->job;
-    const bool right = run->space.side == ECK_SIDE_RIGHT;
-    const int64_t m = right ? job->a->info.rows : job->a->info.cols;
-    const eck_panel x = ecki_panel(run->near, ECK_DTYPE_F64, run->space.n, k);
-    const eck_panel y = ecki_panel(run->far, ECK_DTYPE_F64, m, k);
-    return right ? eck_operator_apply(job->a, run->space.scale, x, y, job->context, err)
-                 : eck_operator_apply_transpose(job->a, run->space.scale, x, y, job->context, err);
-}
-
-// x = x turn for a row-major x [m,k], a piece at a time.
-static eck_status turn_rows(double *x, int64_t m, int64_t k, const double *turn, eck_error *err)
-{
-    enum { ROWS = 512 };
-    eck_status status = ECK_OK;
-    double *piece = NULL;
-    ECK_ALLOC_RAW(piece, ROWS * k);
-    for (int64_t i = 0; i < m; i += ROWS) {
-        const int64_t rows = ecki_min(ROWS, m - i);
-        memcpy(piece, x + i * k, (size_t)(rows * k) * sizeof *x);
-        ECK_TRY(ecki_gemm(1.0, ecki_matrix_of(piece, rows, k), ecki_matrix_of(turn, k, k), 0.0,
-                          ecki_panel(x + i * k, ECK_DTYPE_F64, rows, k), err));
-    }
-done:
-    ecki_free(piece);
-    return status;
-}
-
-// Rayleigh-Ritz in F64 on the k vectors: W^T W = P diag(s^2) P^T, V = V P, W = W P.
-static eck_status rotate(krylov_run *run, double *s2, int64_t k, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    const bool right = run->space.side == ECK_SIDE_RIGHT;
-    const int64_t m = right ? run->job->a->info.rows : run->job->a->info.cols;
-    double *gram = NULL, *turn = NULL;
-    ECK_ALLOC_RAW(gram, k * k);
-    ECK_ALLOC_RAW(turn, k * k);
-    ECK_TRY(ecki_syrk(1.0, ecki_transposed(ecki_matrix_of(run->far, m, k)), 0.0,
-                      ecki_panel(gram, ECK_DTYPE_F64, k, k), err));
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j < i; j++)
-            gram[j * k + i] = gram[i * k + j];
-    ECK_TRY(ecki_small_eigen(s2, turn, gram, k, k, err));
-    ECK_TRY(turn_rows(run->near, run->space.n, k, turn, err));
-    ECK_TRY(turn_rows(run->far, m, k, turn, err));
-    if (run->job->options.store == ECK_DTYPE_F64)
-        ECK_TRY(ecki_sharpen(run->near, run->space.n, k, err));
-done:
-    ecki_free(turn);
-    ecki_free(gram);
-    return status;
-}
-
-// Vectors of the present rank in F64 and their products; captured and values into the job.
-static eck_status extract(krylov_run *run, double *s2, eck_error *err)
+// Vectors of the present rank in F64, made orthonormal, into the ritz in the place of those before.
+static eck_status extract(krylov_run *run, eck_error *err)
 {
     eck_status status = ECK_OK;
     const ecki_krylov *const s = &run->space;
-    const int64_t k = run->k,
-                  m = s->side == ECK_SIDE_RIGHT ? run->job->a->info.rows : run->job->a->info.cols;
+    const int64_t k = run->k;
     double *vectors = NULL;
     float *turned = NULL;
-    int64_t near_count = 0, far_count = 0;
-    ECK_REQUIRE(ecki_mul(s->n, k, &near_count) && ecki_mul(m, k, &far_count), ECK_E_NOMEM, -1,
-                "not enough memory for factors");
+    int64_t count = 0;
+    ECK_REQUIRE(ecki_mul(s->n, k, &count), ECK_E_NOMEM, -1, "not enough memory for factors");
+    ecki_free(run->ritz.near);
+    ecki_free(run->ritz.far);
+    run->ritz.near = run->ritz.far = NULL;
     ECK_TRY(ecki_progress(run->job->context, "vectors", 0, 1, err));
     ECK_TRY(ritz_vectors(&vectors, run, k, err));
-    ECK_ALLOC_RAW(turned, near_count);
+    ECK_ALLOC_RAW(turned, count);
     const ecki_block basis = { s->basis, s->n, s->length, s->most + s->block };
     ECK_TRY(ecki_block_turn((ecki_block){ turned, s->n, k, k }, basis, vectors,
                             ecki_threads(run->job->context), err));
-    ECK_ALLOC_RAW(run->near, near_count);
-    for (int64_t i = 0; i < near_count; i++)
-        run->near[i] = (double)turned[i];
-    ecki_free(turned);
-    turned = NULL;
-    ECK_TRY(ecki_orthonormalize(run->near, s->n, k, NULL, err));
-    ECK_ALLOC_RAW(run->far, far_count);
-    ECK_TRY(far_product(run, k, err));
-    ECK_TRY(rotate(run, s2, k, err));
+    ECK_ALLOC_RAW(run->ritz.near, count);
+    for (int64_t i = 0; i < count; i++)
+        run->ritz.near[i] = (double)turned[i];
+    ECK_TRY(ecki_orthonormalize(run->ritz.near, s->n, k, NULL, err));
 done:
     ecki_free(turned);
     ecki_free(vectors);
     return status;
-}
-
-// Values, tails and energy of what was found; the spectrum knows k values and no more.
-static void describe(krylov_run *run, const double *s2)
-{
-    eck_spectrum *const spectrum = run->spectrum;
-    ecki_svd_job *const job = run->job;
-    const int64_t k = run->k;
-    double captured = 0.0;
-    for (int64_t i = k - 1; i >= 0; i--)
-        captured += fmax(s2[i], 0.0);
-    double rest = fmax(run->norm2 - captured, 0.0);
-    job->captured = captured;
-    spectrum->info.count = k;
-    spectrum->norm2 = run->norm2;
-    spectrum->info.norm2 = run->norm2 / spectrum->scale / spectrum->scale;
-    for (int64_t i = k; i >= 0; i--) {
-        spectrum->tails[i] = fmin(1.0, sqrt(rest / run->norm2));
-        if (i > 0) rest += fmax(s2[i - 1], 0.0);
-        if (i > 0) spectrum->values[i - 1] = sqrt(fmax(s2[i - 1], 0.0)) / spectrum->scale;
-    }
-    spectrum->info.numerical_rank = -1;
-    spectrum->info.tolerance = (double)ecki_max(spectrum->info.rows, spectrum->info.cols) *
-                               eck_dtype_epsilon(spectrum->storage) *
-                               (k > 0 ? spectrum->values[0] : 0.0);
 }
 
 // Factors of the rank from the space. *good_out false: the rule does not hold for them, or the F64 tail is so small that
@@ -405,30 +328,19 @@ static void describe(krylov_run *run, const double *s2)
 static eck_status settle(krylov_run *run, bool *good_out, eck_error *err)
 {
     eck_status status = ECK_OK;
-    ecki_svd_job *const job = run->job;
-    const eck_svd_options *const o = &job->options;
-    double *s2 = NULL;
-    ecki_free(run->near);
-    ecki_free(run->far);
-    run->near = run->far = NULL;
-    ECK_ALLOC(s2, ecki_max(run->k, 1));
-    ECK_TRY(extract(run, s2, err));
-    describe(run, s2);
-    const double tail2 = run->norm2 - job->captured;
+    const eck_svd_options *const o = &run->job->options;
+    ECK_TRY(extract(run, err));
+    ECK_TRY(ecki_ritz_settle(&run->ritz, run->k, err));
+    const double norm2 = run->ritz.norm2, tail2 = norm2 - run->ritz.captured;
     const double share = o->rule == ECK_RULE_ENERGY ? 1.0 - o->target : o->target * o->target;
-    const bool kept = o->rule == ECK_RULE_RANK || tail2 <= share * run->norm2 || run->k == o->rank;
+    const bool kept = o->rule == ECK_RULE_RANK || tail2 <= share * norm2 || run->k == o->rank;
     *good_out = kept && near_enough(run, tail2, 0.95);
     run->hopeless = hopeless(run, tail2);
-    job->gap = (ecki_gap){ true, run->slack, 0.0, job->options.failure };
-    // W is off by (n + 8) u ||A|| a column, the norm by the sums of the scan.
-    job->gap.rounding = (2.0 * sqrt((double)run->k) + 2.0) *
-                        (double)(job->a->info.rows + job->a->info.cols + 64) * UNIT;
 done:
-    ecki_free(s2);
     return status;
 }
 
-// Space and spectrum for the first look.
+// The space for the first look.
 static eck_status begin(krylov_run *run, const eck_scan *scan, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -437,14 +349,11 @@ static eck_status begin(krylov_run *run, const eck_scan *scan, eck_error *err)
     ecki_krylov *const s = &run->space;
     const int64_t least = ecki_min(info->rows, info->cols),
                   rank = ecki_min(job->options.rank, least);
-    ECK_TRY(ecki_spectrum_new(&run->spectrum, info->rows, info->cols, false, err));
-    run->spectrum->storage = info->storage;
-    run->spectrum->scale = ecki_scale_of(scan->max);
-    run->norm2 = scan->norm2 * run->spectrum->scale * run->spectrum->scale;
     s->a = job->a;
     s->context = job->context;
     s->side = ecki_krylov_side(job->a);
-    s->scale = run->spectrum->scale;
+    ECK_TRY(ecki_ritz_init(&run->ritz, job, scan, s->side, err));
+    s->scale = run->ritz.scale;
     s->block = ecki_krylov_block(rank > 0 ? rank : 512);
     ECK_TRY(ecki_krylov_foresee(&s->most, job, err));
     s->seed = job->options.seed;
@@ -492,20 +401,14 @@ eck_status ecki_svd_krylov(eck_svd **out, ecki_svd_job *job, bool *answered_out,
     if (!good) goto done;
     ecki_krylov_clear(&run.space);
     job->rank = run.k;
-    job->spectrum = run.spectrum;
-    job->orthonormal = run.space.side;
     job->engine = ECK_ENGINE_KRYLOV;
     job->solver = "block-krylov";
     job->one_thread = true;
-    ECK_TRY(ecki_factor_expand(job, &run.near, &run.far, err));
-    ECK_TRY(ecki_svd_finish(out, job, err));
+    ECK_TRY(ecki_ritz_finish(out, &run.ritz, run.slack, job->options.failure, err));
     *answered_out = true;
 done:
-    job->spectrum = NULL;
     ecki_krylov_clear(&run.space);
     ecki_free(run.values);
-    ecki_free(run.near);
-    ecki_free(run.far);
-    eck_spectrum_free(run.spectrum);
+    ecki_ritz_clear(&run.ritz);
     return status;
 }

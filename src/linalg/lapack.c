@@ -54,6 +54,8 @@ void dpotrf_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, 
              size_t);
 void dsygst_(const int32_t *itype, const char *uplo, const int32_t *n, double *a,
              const int32_t *lda, const double *b, const int32_t *ldb, int32_t *info, size_t);
+void dsytrf_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, int32_t *pivots,
+             double *work, const int32_t *lwork, int32_t *info, size_t);
 void dpotrs_(const char *uplo, const int32_t *n, const int32_t *nrhs, const double *a,
              const int32_t *lda, double *b, const int32_t *ldb, int32_t *info, size_t);
 
@@ -394,6 +396,42 @@ eck_status ecki_dsygst(double *a, const double *lower, int64_t n, eck_error *err
     // U A U^T for LAPACK's upper U = L^T.
     dsygst_(&type, "U", &order, a, &order, lower, &order, &info, 1);
     return require_zero(info, "dsygst", err);
+}
+
+// Positive eigenvalues of the blocks of D, diagonal and superdiagonal of a column-major matrix; a pivot below 0 is one
+// half of a 2 x 2 block, whose eigenvalues have two signs.
+static int64_t count_positive(const double *a, int64_t n, const int32_t *pivots)
+{
+    int64_t positive = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (pivots[i] > 0)
+            positive += a[i * n + i] > 0.0;
+        else {
+            const double p = a[i * n + i], q = a[(i + 1) * n + i + 1], off = a[(i + 1) * n + i];
+            const double det = p * q - off * off;
+            positive += det < 0.0 ? 1 : p + q > 0.0 ? 2 : 0;
+            i++;
+        }
+    }
+    return positive;
+}
+
+eck_status ecki_inertia(int64_t *positive_out, double *g, int64_t n, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    workspace w = { 0 };
+    int32_t info = 0;
+    *positive_out = 0;
+    if (n == 0) return ECK_OK;
+    ECK_TRY(workspace_init(&w, "dsytrf", n, n * BLOCK, n, err));
+    const int32_t order = (int32_t)n;
+    // A singular D has an exact zero in it, which is not positive: info > 0 is no failure here.
+    dsytrf_("U", &order, g, &order, w.integers, w.work, &w.lwork, &info, 1);
+    if (info < 0) ECK_TRY(require_zero(info, "dsytrf", err));
+    *positive_out = count_positive(g, n, w.integers);
+done:
+    workspace_clear(&w);
+    return status;
 }
 
 eck_status ecki_dpotrs(double *x, int64_t rows, const double *lower, int64_t n, eck_error *err)

@@ -104,6 +104,10 @@ eck_status ecki_dpotrf(double *g, int64_t n, int64_t *info_out, eck_error *err);
 /** a = L^T A L on the lower triangle of a row-major A [n,n], L as ecki_dpotrf() leaves it. */
 eck_status ecki_dsygst(double *a, const double *lower, int64_t n, eck_error *err);
 
+/** Positive eigenvalues of the symmetric matrix in the lower triangle of a row-major [n,n], by those of the D of
+ *  L D L^T; destroys it. */
+eck_status ecki_inertia(int64_t *positive_out, double *g, int64_t n, eck_error *err);
+
 /** x = x G^-1 for a row-major x [rows,n], G as ecki_dpotrf() leaves it. */
 eck_status ecki_dpotrs(double *x, int64_t rows, const double *lower, int64_t n, eck_error *err);
 

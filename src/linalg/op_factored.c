@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "linalg/gemm.h"
 #include "linalg/op.h"
+#include "eckart/svd.h"
 #include "tensor/codec.h"
 
 enum { STRIP = 256 };
@@ -179,5 +180,16 @@ eck_status ecki_operator_factored(eck_operator **out, eck_view u, const double *
     self = NULL;
 done:
     factored_free(self);
+    return status;
+}
+
+eck_status eck_svd_operator(eck_operator **out, const eck_svd *svd, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    ECK_REQUIRE(svd->u && svd->v, ECK_E_RANGE, -1, "an operator needs both factors, U and V");
+    eck_view u = eck_array_view(svd->u), v = eck_array_view(svd->v);
+    u.shape[1] = v.shape[1] = svd->rank; // without what completes them to bases
+    ECK_TRY(ecki_operator_factored(out, u, svd->compact ? NULL : svd->s->data, v, err));
+done:
     return status;
 }

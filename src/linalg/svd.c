@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/choose.h"
 #include "linalg/deflated.h"
 #include "linalg/krylov_lane.h"
 #include "linalg/noise.h"
@@ -94,12 +95,18 @@ eck_status ecki_svd_check_options(eck_svd_options *out, const eck_svd_options *g
 {
     eck_status status = ECK_OK;
     eck_svd_options o = ECK_SVD_OPTIONS_INIT;
-    ECK_REQUIRE(!given || given->version == 1 || given->version == 2, ECK_E_RANGE, -1,
+    ECK_REQUIRE(!given || (given->version >= 1 && given->version <= 3), ECK_E_RANGE, -1,
                 "unknown version %u of SVD options", given->version);
-    if (given && given->version == 1)
-        memcpy(&o, given, offsetof(eck_svd_options, excess));
+    if (given && given->version < 3)
+        memcpy(&o, given,
+               given->version == 1 ? offsetof(eck_svd_options, excess)
+                                   : offsetof(eck_svd_options, spectral_proof));
     else if (given)
         o = *given;
+    const uint32_t both = ECK_WANT_LEFT | ECK_WANT_RIGHT;
+    ECK_REQUIRE(!o.spectral_proof || (o.want & (ECK_WANT_COMPACT | ECK_WANT_FULL)) ||
+                    (o.want & both) == both,
+                ECK_E_RANGE, -1, "a spectral proof is one of factors: both have to be wanted");
     if (o.store == ECK_DTYPE_NONE)
         o.store = info->storage == ECK_DTYPE_F64 ? ECK_DTYPE_F64 : ECK_DTYPE_F32;
     ECK_REQUIRE(eck_dtype_is_weight(o.store), ECK_E_RANGE, -1,
@@ -168,6 +175,24 @@ done:
     return status;
 }
 
+// Hands a result on once its spectral proof is done; without that there is none.
+static eck_status hand_on(eck_svd **out, eck_svd *svd, const ecki_svd_job *job, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_operator *factors = NULL;
+    if (job->options.spectral_proof) {
+        ECK_TRY(eck_svd_operator(&factors, svd, err));
+        ECK_TRY(eck_certify_spectral(&svd->spectral, job->a, factors, job->context, err));
+        svd->seconds = ecki_clock() - job->start;
+    }
+    *out = svd;
+    svd = NULL;
+done:
+    eck_operator_free(factors);
+    eck_svd_free(svd);
+    return status;
+}
+
 // A lane that may leave the work to the exact one. The iterative one has one thread of BLAS outside of its own tasks: its
 // bytes then do not depend on threads.
 static eck_status compute_leading(eck_svd **out, ecki_svd_job *job, bool *answered_out,
@@ -204,22 +229,31 @@ eck_status eck_svd_compute(eck_svd **out, const eck_operator *a, const eck_svd_o
 {
     eck_status status = ECK_OK;
     const eck_context fit = ecki_fit_context(context, &a->info);
+    eck_engine_choice choice = { .reads = ECKI_KRYLOV_READS };
+    eck_svd *svd = NULL;
     ecki_svd_job job = { .a = a, .context = &fit, .captured = -1.0, .start = ecki_clock() };
     const int32_t saved = ecki_blas_enter(ecki_threads(&fit));
     ECK_TRY(ecki_svd_check_options(&job.options, options, &a->info, err));
+    if (!options || options->engine == ECK_ENGINE_AUTO) {
+        ecki_choose(&choice, a, &job.options, &fit);
+        job.options.engine = choice.engine;
+    }
     job.engine = job.options.engine;
+    job.reads = choice.reads;
     bool answered = false;
     if (job.engine == ECK_ENGINE_KRYLOV || job.engine == ECK_ENGINE_DEFLATED) {
         if (job.engine == ECK_ENGINE_DEFLATED) ECK_TRY(require_memory(&job, job.options.rank, err));
-        ECK_TRY(compute_leading(out, &job, &answered, err));
-        if (answered) goto done;
-        job.engine = job.options.engine = ECK_ENGINE_EXACT;
+        ECK_TRY(compute_leading(&svd, &job, &answered, err));
+        if (!answered) job.engine = job.options.engine = ECK_ENGINE_EXACT;
     }
-    ECK_TRY(require_memory(&job, ecki_wants_factors(&job.options) ? 0 : -1, err));
-    if (a->info.storage == ECK_DTYPE_F64 || job.engine == ECK_ENGINE_GOLUB_KAHAN)
-        status = ecki_svd_dense(out, &job, err);
-    else
-        status = compute_exact(out, &job, err);
+    if (!answered) {
+        ECK_TRY(require_memory(&job, ecki_wants_factors(&job.options) ? 0 : -1, err));
+        if (a->info.storage == ECK_DTYPE_F64 || job.engine == ECK_ENGINE_GOLUB_KAHAN)
+            ECK_TRY(ecki_svd_dense(&svd, &job, err));
+        else
+            ECK_TRY(compute_exact(&svd, &job, err));
+    }
+    status = hand_on(out, svd, &job, err);
 done:
     ecki_svd_job_clear(&job);
     ecki_blas_leave(saved);
@@ -235,6 +269,7 @@ eck_status eck_spectrum_svd(eck_svd **out, const eck_spectrum *spectrum, const e
     ecki_svd_job job = { .a = a, .context = &fit, .captured = -1.0, .start = ecki_clock() };
     const int32_t threads = ecki_threads(&fit), saved = ecki_blas_enter(threads);
     const eck_spectrum_info *const info = &spectrum->info;
+    eck_svd *svd = NULL;
     ECK_REQUIRE(a->info.rows == info->rows && a->info.cols == info->cols, ECK_E_SHAPE, -1,
                 "the spectrum of a [%lld,%lld] matrix is not that of '%s' [%lld,%lld]",
                 (long long)info->rows, (long long)info->cols, a->name, (long long)a->info.rows,
@@ -245,7 +280,8 @@ eck_status eck_spectrum_svd(eck_svd **out, const eck_spectrum *spectrum, const e
     job.engine = ECK_ENGINE_EXACT;
     job.spectrum = spectrum;
     job.one_thread = spectrum->one_thread && (saved == 0 || threads == 1);
-    ECK_TRY(finish_exact(out, &job, err));
+    ECK_TRY(finish_exact(&svd, &job, err));
+    status = hand_on(out, svd, &job, err);
 done:
     ecki_svd_job_clear(&job);
     ecki_blas_leave(saved);

@@ -42,6 +42,7 @@ typedef struct ecki_svd_job {
                         belong to; else 0 */
     ecki_gap gap;
     eck_engine engine;
+    int64_t reads; /**< of A, after which KRYLOV gives up */
     const char *solver;
     bool one_thread;
     double start; /**< clock at the first number read */

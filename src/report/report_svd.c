@@ -25,6 +25,23 @@ static ecki_json certificate(const eck_certificate *known)
     return object;
 }
 
+// {"bound","relative","above","blur"}: relative to the largest value; null when nobody asked.
+static void put_spectral(ecki_json *object, const eck_svd *svd)
+{
+    const eck_spectral_proof *const known = &svd->spectral;
+    const double largest = svd->s->shape[0] > 0 ? ((const double *)svd->s->data)[0] : 0.0;
+    if (known->bound < 0) {
+        ecki_json_add(object, "spectral", json_null());
+        return;
+    }
+    ecki_json proof = ecki_json_object();
+    ecki_json_real(&proof, "bound", known->bound);
+    ecki_json_real(&proof, "relative", largest > 0 ? known->bound / largest : 0.0);
+    ecki_json_integer(&proof, "above", known->above);
+    ecki_json_real(&proof, "blur", known->blur);
+    ecki_json_put(object, "spectral", proof);
+}
+
 eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_info *info,
                           double seconds_total, eck_error *err)
 {
@@ -53,6 +70,7 @@ eck_status eck_report_svd(char **out, const eck_svd *svd, const eck_operator_inf
     ecki_json_real(&object, "error", svd->certificate.error);
     ecki_json_real(&object, "energy", svd->energy);
     ecki_json_put(&object, "certificate", certificate(&svd->certificate));
+    put_spectral(&object, svd);
     ecki_json_reals(&object, "singular_values", svd->s->data, svd->s->shape[0]);
     return ecki_json_finish(out, object, err);
 }

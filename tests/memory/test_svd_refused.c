@@ -47,7 +47,7 @@ typedef struct svd_case {
     { \
         name, dtype, rows, cols, \
         { \
-            2, engine, rule, 0.0, rank, want, proof, 1e-6, 0, store, 1e-4 \
+            3, engine, rule, 0.0, rank, want, proof, 1e-6, 0, store, 1e-4, false \
         } \
     }
 
@@ -97,6 +97,9 @@ static void decompositions(void **state)
         snprintf(name, sizeof name, "eck_svd_compute, %s", tried.name);
         fail_every_allocation(name, svd_scenario, &tried);
     }
+    svd_case proven = svd_cases[0];
+    proven.options.spectral_proof = true;
+    fail_every_allocation("eck_svd_compute, spectral proof", svd_scenario, &proven);
 }
 
 static eck_status subspaces_scenario(void *self, eck_error *err)
@@ -114,8 +117,8 @@ static void subspaces(void **state)
 {
     (void)state;
     const eck_svd_options full = {
-        2, ECK_ENGINE_AUTO, ECK_RULE_THIN, 0.0, 0, BOTH | ECK_WANT_FULL, ECK_PROOF_RESIDUAL, 1e-6,
-        0, ECK_DTYPE_NONE,  1e-4
+        3, ECK_ENGINE_AUTO, ECK_RULE_THIN, 0.0,  0, BOTH | ECK_WANT_FULL, ECK_PROOF_RESIDUAL, 1e-6,
+        0, ECK_DTYPE_NONE,  1e-4,          false
     };
     eck_operator *a = NULL;
     eck_svd *svd = NULL;

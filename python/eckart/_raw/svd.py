@@ -88,6 +88,17 @@ class eck_certificate(Structure):
     ]
 
 
+class eck_spectral_proof(Structure):
+    bound: float
+    above: int
+    blur: float
+    _fields_ = [
+        ("bound", c_double),
+        ("above", c_int64),
+        ("blur", c_double),
+    ]
+
+
 class eck_svd_options(Structure):
     version: int
     engine: int
@@ -100,6 +111,7 @@ class eck_svd_options(Structure):
     seed: int
     store: int
     excess: float
+    spectral_proof: bool
     _fields_ = [
         ("version", c_uint32),
         ("engine", c_int),
@@ -112,6 +124,7 @@ class eck_svd_options(Structure):
         ("seed", c_uint64),
         ("store", c_int),
         ("excess", c_double),
+        ("spectral_proof", c_bool),
     ]
 
 
@@ -133,6 +146,8 @@ class eck_svd(Structure):
     seconds: float
     bytes_read: int
     passes: float
+    compact: bool
+    spectral: eck_spectral_proof
     _fields_ = [
         ("rows", c_int64),
         ("cols", c_int64),
@@ -151,6 +166,25 @@ class eck_svd(Structure):
         ("seconds", c_double),
         ("bytes_read", c_int64),
         ("passes", c_double),
+        ("compact", c_bool),
+        ("spectral", eck_spectral_proof),
+    ]
+
+
+class eck_engine_choice(Structure):
+    engine: int
+    exact: float
+    deflated: float
+    krylov: float
+    reads: int
+    reason: Bytes | None
+    _fields_ = [
+        ("engine", c_int),
+        ("exact", c_double),
+        ("deflated", c_double),
+        ("krylov", c_double),
+        ("reads", c_int64),
+        ("reason", c_char_p),
     ]
 
 
@@ -231,7 +265,7 @@ class eck_subspaces(Structure):
 
 
 def ECK_SVD_OPTIONS_INIT() -> eck_svd_options:
-    return eck_svd_options(2, 0, 0, 0.0, 0, 1 | 2 | 4, 1, 1e-6, 0, 0, 1e-4)
+    return eck_svd_options(3, 0, 0, 0.0, 0, 1 | 2 | 4, 1, 1e-6, 0, 0, 1e-4)
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -242,6 +276,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_svd_compute": (c_int, [POINTER(POINTER(eck_svd)), POINTER(eck_operator), POINTER(eck_svd_options),
         POINTER(eck_context), POINTER(eck_error)]),
     "eck_svd_memory": (c_int64, [POINTER(eck_operator_info), POINTER(eck_svd_options), c_int64]),
+    "eck_svd_operator": (c_int, [POINTER(POINTER(eck_operator)), POINTER(eck_svd), POINTER(eck_error)]),
+    "eck_svd_choose": (c_int, [POINTER(eck_engine_choice), POINTER(eck_operator), POINTER(eck_svd_options),
+        POINTER(eck_context), POINTER(eck_error)]),
     "eck_svd_stream": (c_int, [POINTER(POINTER(eck_svd)), POINTER(eck_operator), POINTER(eck_svd_options),
         POINTER(eck_svd_sink), POINTER(eck_context), POINTER(eck_error)]),
     "eck_svd_stream_memory": (c_int64, [POINTER(eck_operator_info), POINTER(eck_svd_options), c_int64]),
@@ -257,6 +294,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_spectrum_load": (c_int, [POINTER(POINTER(eck_spectrum)), c_void_p, c_int64, POINTER(eck_error)]),
     "eck_certify": (c_int, [POINTER(eck_certificate), POINTER(eck_operator), POINTER(eck_operator), c_int, c_double,
         c_uint64, POINTER(eck_context), POINTER(eck_error)]),
+    "eck_certify_spectral": (c_int, [POINTER(eck_spectral_proof), POINTER(eck_operator), POINTER(eck_operator),
+        POINTER(eck_context), POINTER(eck_error)]),
+    "eck_spectral_memory": (c_int64, [POINTER(eck_operator_info)]),
     "eck_eigen_free": (None, [POINTER(eck_eigen)]),
     "eck_eigen_compute": (c_int, [POINTER(POINTER(eck_eigen)), POINTER(eck_operator), POINTER(eck_svd_options),
         POINTER(eck_context), POINTER(eck_error)]),

@@ -1,0 +1,185 @@
+// Which lane answers when nobody says: a table of costs made of the shape, the rank and the kind of processor. Always
+// true: nothing measured at run time enters, so that the same call gives the same lane, and the same bytes, every time.
+#include "linalg/choose.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "base/checked.h"
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "linalg/deflated.h"
+#include "linalg/krylov_lane.h"
+#include "linalg/op.h"
+#include "linalg/svd_job.h"
+#include "linalg/two_stage.h"
+
+// What parts of the lanes cost: operations for each that the formula counts, where one of an F64 product costs 1. Columns
+// are the kinds of processors; docs/methods/choice.md tells what they were found from.
+typedef struct prices {
+    double gram; // of m n^2
+    double two_stage, one_stage; // of 4/3 n^3
+    double near, far; // of n^2 k and m n k: vectors, factors, proof
+    double deflated; // the part of what EXACT pays for n^3 and n^2 k
+    double fused, plain; // of 4 m n b a read, where the matrix lies in memory as the kernels want it, and elsewhere
+    double skinny; // of 4 n L^2: projections
+    double inner; // of L^3: eigenvalues of T at every look
+    double factors; // of m n k: F64 factors from the space
+} prices;
+
+static const prices WIDE = { 1.2, 2.5, 6.0, 10.0, 10.0, 0.8, 0.8, 2.0, 1.5, 30.0, 4.0 };
+static const prices PLAIN = { 1.2, 2.5, 4.5, 10.0, 10.0, 0.8, 1.0, 2.0, 1.5, 30.0, 4.0 };
+
+// A lane must be this much cheaper than EXACT to be taken: its cost is less certain.
+#define MARGIN 1.3
+// A number read from elsewhere than memory costs about as many operations.
+#define ELSEWHERE 50.0
+// Steps that KRYLOV needs for a rank, as a share of k / b, and those it needs anyway; measured over spectra from
+// i^-0.3 to i^-1.
+#define STEPS 2.3
+#define STEPS_MORE 6.0
+
+typedef struct sizes {
+    double m, n, k, nonzeros;
+    bool resident, fused;
+} sizes;
+
+static sizes sizes_of(const eck_operator *a, const eck_svd_options *o)
+{
+    const eck_operator_info *const info = &a->info;
+    const double rows = (double)info->rows, cols = (double)info->cols;
+    const int64_t least = ecki_min(info->rows, info->cols);
+    sizes s = { .m = fmax(rows, cols), .n = fmin(rows, cols), .resident = info->resident };
+    s.k = (double)(o->rank > 0 ? ecki_min(o->rank, least) : least);
+    s.nonzeros = info->nonzeros > 0 ? (double)info->nonzeros : rows * cols;
+    s.fused = a->view != NULL || info->nonzeros > 0;
+    return s;
+}
+
+static const prices *prices_here(void)
+{
+    const ecki_cpu cpu = ecki_cpu_features();
+    return cpu.avx512 ? &WIDE : &PLAIN;
+}
+
+// Reading a matrix so many times.
+static double reading(const sizes *s, double reads)
+{
+    return s->resident ? 0.0 : reads * ELSEWHERE * s->nonzeros;
+}
+
+static double exact_cost(const sizes *s, const prices *p)
+{
+    const double reduction = s->n >= ECKI_TWO_STAGE_ORDER ? p->two_stage : p->one_stage;
+    return p->gram * s->m * s->n * s->n + reduction * 4.0 / 3.0 * s->n * s->n * s->n +
+           p->near * s->n * s->n * s->k + p->far * s->m * s->n * s->k + reading(s, 3.0);
+}
+
+static double deflated_cost(const sizes *s, const prices *p)
+{
+    const double shared = p->gram * s->m * s->n * s->n + p->far * s->m * s->n * s->k;
+    return shared + p->deflated * (exact_cost(s, p) - shared);
+}
+
+// For so many reads.
+static double krylov_cost(const sizes *s, const prices *p, double reads)
+{
+    const double b = (double)ecki_krylov_block((int64_t)s->k), length = s->k + b * STEPS_MORE;
+    const double basis = fmin(fmax(length, reads * b), 4.0 * s->k + 12.0 * b);
+    const double step = 4.0 * s->nonzeros * b * (s->fused ? p->fused : p->plain);
+    return reads * (step + p->skinny * 4.0 * s->n * basis * b) +
+           p->inner * basis * basis * basis + p->factors * s->nonzeros * s->k + reading(s, reads);
+}
+
+// As many reads as keep KRYLOV below a cost.
+static int64_t reads_within(const sizes *s, const prices *p, double cost)
+{
+    int64_t reads = 0;
+    while (reads < ECKI_KRYLOV_READS && krylov_cost(s, p, (double)(reads + 1)) <= cost)
+        reads++;
+    return reads;
+}
+
+// What only EXACT can do; NULL when there is a choice.
+static const char *exact_alone(const eck_operator *a, const eck_svd_options *o)
+{
+    const bool ruled = o->rule == ECK_RULE_ENERGY || o->rule == ECK_RULE_ERROR;
+    if (a->info.storage == ECK_DTYPE_F64)
+        return "F64 numbers deserve F64 vectors, which the lanes for few terms do not have";
+    if (!ecki_wants_factors(o)) return "all values are wanted";
+    if (o->rule != ECK_RULE_RANK && !ruled) return "the rank depends on all values";
+    if (ruled && o->rank <= 0) return "the rank the rule will choose is not known beforehand";
+    if ((o->want & ECK_WANT_FULL) && !(o->want & ECK_WANT_COMPACT)) return "all vectors are wanted";
+    return NULL;
+}
+
+// Memory takes lanes out of the choice: those that need more than is allowed, and KRYLOV where it would need more than
+// EXACT, so that eck_svd_memory() holds for the choice as well.
+static void weigh_memory(eck_engine_choice *out, const eck_operator *a, const eck_svd_options *o,
+                         const eck_context *context)
+{
+    const int64_t allowed = context->memory > 0 ? context->memory : INT64_MAX;
+    const int32_t threads = ecki_threads(context);
+    const ecki_svd_job job = { .a = a, .context = context, .options = *o };
+    eck_svd_options option = *o;
+    int64_t columns = 0;
+    option.engine = ECK_ENGINE_DEFLATED;
+    if (ecki_svd_memory(&a->info, &option, o->rank, threads) > allowed) out->deflated = INFINITY;
+    option.engine = ECK_ENGINE_EXACT;
+    const int64_t exact = ecki_svd_memory(&a->info, &option, o->rank, threads);
+    if (exact > allowed) out->exact = INFINITY;
+    if (exact <= allowed ? ecki_krylov_memory(&job) > ecki_min(exact, allowed)
+                         : ecki_krylov_foresee(&columns, &job, NULL) != ECK_OK)
+        out->krylov = INFINITY;
+}
+
+static void weigh(eck_engine_choice *out, const sizes *s, const eck_operator *a,
+                  const eck_svd_options *o)
+{
+    const prices *const p = prices_here();
+    const double reads = STEPS * s->k / (double)ecki_krylov_block((int64_t)s->k) + STEPS_MORE;
+    const bool random = o->failure >= 1e-12 && o->failure <= 0.5;
+    out->exact = exact_cost(s, p);
+    if (ecki_deflated_fits(&a->info, o)) out->deflated = deflated_cost(s, p);
+    if (random && ecki_krylov_fits(&a->info, o)) out->krylov = krylov_cost(s, p, reads);
+}
+
+void ecki_choose(eck_engine_choice *out, const eck_operator *a, const eck_svd_options *o,
+                 const eck_context *context)
+{
+    const sizes s = sizes_of(a, o);
+    const char *const alone = exact_alone(a, o);
+    *out = (eck_engine_choice){ ECK_ENGINE_EXACT, 0.0, INFINITY, INFINITY, 0, alone };
+    weigh(out, &s, a, o);
+    if (alone) return;
+    weigh_memory(out, a, o, context);
+    const double bar = out->exact / MARGIN;
+    out->reason = "the other lanes would not be much cheaper";
+    if (isfinite(out->krylov) && out->krylov <= fmin(bar, out->deflated)) {
+        out->engine = ECK_ENGINE_KRYLOV;
+        out->reads = reads_within(&s, prices_here(), out->exact);
+        out->reason = isinf(out->exact) ? "the exact lane needs more memory than is allowed"
+                                        : "few terms of a large matrix need few reads of it";
+    } else if (isfinite(out->deflated) && out->deflated <= bar) {
+        out->engine = ECK_ENGINE_DEFLATED;
+        out->reason = "for part of the values the reduction may be in F32";
+    }
+}
+
+eck_status eck_svd_choose(eck_engine_choice *out, const eck_operator *a,
+                          const eck_svd_options *options, const eck_context *context,
+                          eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_svd_options checked = ECK_SVD_OPTIONS_INIT;
+    const eck_context fit = ecki_fit_context(context, &a->info);
+    ECK_TRY(ecki_svd_check_options(&checked, options, &a->info, err));
+    ecki_choose(out, a, &checked, &fit);
+    if (options && options->engine != ECK_ENGINE_AUTO) {
+        out->engine = options->engine;
+        out->reads = options->engine == ECK_ENGINE_KRYLOV ? ECKI_KRYLOV_READS : 0;
+        out->reason = "it was asked for";
+    }
+done:
+    return status;
+}

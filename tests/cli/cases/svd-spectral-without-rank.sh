@@ -1,0 +1,1 @@
+eckart svd A.npy --spectral-proof
