@@ -57,6 +57,7 @@ bench: build
 	@scripts/install-deps test
 	@scripts/python-env
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick)
+	@PYTHONPATH=python $(PYTHON) bench/run_leading.py $(if $(QUICK),--quick)
 	@$(PYTHON) bench/run_batches.py $(if $(QUICK),--quick)
 	@$(PYTHON) bench/run_adapters.py $(if $(QUICK),--quick)
 
