@@ -163,9 +163,9 @@ static eck_status check_fit(session *run, const svd_settings *from)
         return session_usage(run, "--engine als and gradient fit a rank you choose: give --rank K");
     if (from->symmetric || from->center || from->subspaces || from->curve || from->spectral ||
         from->proof != 1)
-        return session_usage(run,
-                             "--engine als and gradient go with none of --symmetric, --center, "
-                             "--subspaces, --curve, --spectral-proof, --proof exact and --proof bound");
+        return session_usage(
+            run, "--engine als and gradient go with none of --symmetric, --center, "
+                 "--subspaces, --curve, --spectral-proof, --proof exact and --proof bound");
     return ECK_OK;
 }
 
@@ -230,10 +230,11 @@ static void explain_krylov(session *run, const eck_svd_options *options)
     if (options->rule == ECK_RULE_RANK)
         session_say(run, "about %.0f reads of A for rank %.0f, more for flat spectra",
                     2.3 * k / block + 6, k);
-    session_say(run,
-                "it grows until random probes confirm an error within %g of the optimum, wrong with "
-                "probability %g; what it cannot do goes to --engine exact",
-                options->excess, options->failure);
+    session_say(
+        run,
+        "it grows until random probes confirm an error within %g of the optimum, wrong with "
+        "probability %g; what it cannot do goes to --engine exact",
+        options->excess, options->failure);
 }
 
 // All values, then the vectors of the rank.

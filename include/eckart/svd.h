@@ -116,8 +116,7 @@ typedef struct eck_svd_options {
         store; /**< type of the factors: F64, F32, F16, BF16; NONE (default): F64 for F64 storage, else F32 */
     double
         excess; /**< largest error / optimum - 1 that an iterative lane may stop at: default 1e-4, 0 < excess <= 1 */
-    bool
-        spectral_proof; /**< eck_certify_spectral() of the factors as well; default false */
+    bool spectral_proof; /**< eck_certify_spectral() of the factors as well; default false */
 } eck_svd_options;
 
 #define ECK_SVD_OPTIONS_INIT \
@@ -287,7 +286,6 @@ ECK_API eck_status eck_spectrum_load(eck_spectrum **out, const void *bytes, int6
 ECK_API eck_status eck_certify(eck_certificate *out, const eck_operator *a,
                                const eck_operator *approximation, eck_proof proof, double failure,
                                uint64_t seed, const eck_context *context, eck_error *err);
-
 
 /**
  * A deterministic bound of the spectral norm: tau^2 I - G, G = (A - B)^T (A - B) in F64, has a Cholesky factorisation. Then

@@ -209,6 +209,29 @@ def _start(run: Run, matrix: Borrowed, job: Callable[[], Result]) -> Result:
     return job() if matrix.work < _QUICK else interruptible(run, job)
 
 
+def _svd_of(found: eck_svd, matrix: Borrowed) -> SVD:
+    values = take(found, "s", torch=False)
+    left, right = take(found, "u", matrix.torch), take(found, "v", matrix.torch)
+    certificate = _certificate(found.certificate)
+    return SVD(
+        U=left,
+        S=_kept(values, found.rank, left, matrix),
+        Vt=right.T,
+        values=values,
+        rank=found.rank,
+        numerical_rank=found.numerical_rank if found.numerical_rank >= 0 else None,
+        tolerance=found.tolerance,
+        error=certificate.error,
+        energy=found.energy,
+        certificate=certificate,
+        engine=text_of(library().eck_engine_name(found.engine)),
+        solver=text_of(found.solver),
+        reproducible=found.reproducible,
+        seconds=found.seconds,
+        spectral=_spectral(found.spectral),
+    )
+
+
 def svd(
     A: Any,
     rank: int | None = None,
@@ -268,30 +291,8 @@ def svd(
         options.want |= ECK_WANT_FULL
     lib = library()
 
-    def finish(found: eck_svd) -> SVD:
-        values = take(found, "s", torch=False)
-        left, right = take(found, "u", matrix.torch), take(found, "v", matrix.torch)
-        certificate = _certificate(found.certificate)
-        return SVD(
-            U=left,
-            S=_kept(values, found.rank, left, matrix),
-            Vt=right.T,
-            values=values,
-            rank=found.rank,
-            numerical_rank=found.numerical_rank if found.numerical_rank >= 0 else None,
-            tolerance=found.tolerance,
-            error=certificate.error,
-            energy=found.energy,
-            certificate=certificate,
-            engine=text_of(lib.eck_engine_name(found.engine)),
-            solver=text_of(found.solver),
-            reproducible=found.reproducible,
-            seconds=found.seconds,
-            spectral=_spectral(found.spectral),
-        )
-
     return _start(run, matrix, lambda: _decompose(
-        run, matrix, lib.eck_svd_compute, lib.eck_svd_free, eck_svd, options, finish))
+        run, matrix, lib.eck_svd_compute, lib.eck_svd_free, eck_svd, options, lambda found: _svd_of(found, matrix)))
 
 
 def svdvals(

@@ -21,7 +21,8 @@ typedef struct prices {
     double two_stage, one_stage; // of 4/3 n^3
     double near, far; // of n^2 k and m n k: vectors, factors, proof
     double deflated; // the part of what EXACT pays for n^3 and n^2 k
-    double fused, plain; // of 4 m n b a read, where the matrix lies in memory as the kernels want it, and elsewhere
+    double fused,
+        plain; // of 4 m n b a read, where the matrix lies in memory as the kernels want it, and elsewhere
     double skinny; // of 4 n L^2: projections
     double inner; // of L^3: eigenvalues of T at every look
     double factors; // of m n k: F64 factors from the space
@@ -87,8 +88,8 @@ static double krylov_cost(const sizes *s, const prices *p, double reads)
     const double b = (double)ecki_krylov_block((int64_t)s->k), length = s->k + b * STEPS_MORE;
     const double basis = fmin(fmax(length, reads * b), 4.0 * s->k + 12.0 * b);
     const double step = 4.0 * s->nonzeros * b * (s->fused ? p->fused : p->plain);
-    return reads * (step + p->skinny * 4.0 * s->n * basis * b) +
-           p->inner * basis * basis * basis + p->factors * s->nonzeros * s->k + reading(s, reads);
+    return reads * (step + p->skinny * 4.0 * s->n * basis * b) + p->inner * basis * basis * basis +
+           p->factors * s->nonzeros * s->k + reading(s, reads);
 }
 
 // As many reads as keep KRYLOV below a cost.

@@ -264,7 +264,8 @@ done:
 double ecki_fused_memory(double rows, double cols, double width, int32_t threads)
 {
     const double groups = (double)groups_of((int64_t)fmin(rows, 1e15), cols * width);
-    return 0.5 * (groups * cols * width + (double)threads * WIDE_ROWS * (cols + 16.0 + 2.0 * width)) +
+    return 0.5 *
+               (groups * cols * width + (double)threads * WIDE_ROWS * (cols + 16.0 + 2.0 * width)) +
            1024.0;
 }
 

@@ -31,8 +31,8 @@ typedef struct ecki_fused_tile {
     int64_t rows; /**< a multiple of ECKI_FUSED_ROWS */
     int64_t cols; /**< of x; z has as many, made up to a multiple of ECKI_FUSED_COLS */
     int64_t width;
-    const char *
-        ahead; /**< outer: rows that will be packed next, from their own column 0 on; NULL: none */
+    const char
+        *ahead; /**< outer: rows that will be packed next, from their own column 0 on; NULL: none */
     int64_t ahead_step; /**< bytes from one of them to the next */
     int64_t ahead_rows, ahead_block; /**< how many, and bytes of sixteen columns */
 } ecki_fused_tile;

@@ -132,9 +132,9 @@ void ECK_INNER(const ecki_fused_tile *tile, const real *x, real *y)
 }
 
 #ifdef ECK_OUTER
-// z[c][v] += sum_r a(r,c) y[r][v] for `cols` columns of one block of sixteen; lines from `ahead` on are fetched meanwhile.
+// z[c][v] += sum_r a(r,c) y[r][v] for `cols` columns of one block of sixteen; lines from tile->ahead on are fetched meanwhile.
 ECKI_INLINE void outer_block(const ecki_fused_tile *tile, const real *a, const real *y, real *z,
-                             const char *ahead, const int cols, const int vectors)
+                             const int cols, const int vectors)
 {
     lanes sum[C][VECTORS_MOST];
     const int64_t width = tile->width;
@@ -143,7 +143,8 @@ ECKI_INLINE void outer_block(const ecki_fused_tile *tile, const real *a, const r
             load(z + c * width + v * LANES);
     for (int64_t r = 0; r < tile->rows; r++, a += C, y += width) {
         lanes line[VECTORS_MOST];
-        if (ahead && r < tile->ahead_rows) __builtin_prefetch(ahead + r * tile->ahead_step, 0, 2);
+        if (tile->ahead && r < tile->ahead_rows)
+            __builtin_prefetch(tile->ahead + r * tile->ahead_step, 0, 2);
         _Pragma("GCC unroll 4") for (int v = 0; v < vectors; v++) line[v] = load(y + v * LANES);
         _Pragma("GCC unroll 16") for (int c = 0; c < cols; c++)
         {
@@ -159,28 +160,31 @@ ECKI_INLINE void outer_block(const ecki_fused_tile *tile, const real *a, const r
 
 void ECK_OUTER(const ecki_fused_tile *tile, const real *y, real *z)
 {
+    ecki_fused_tile fetching = *tile, quiet = *tile;
+    quiet.ahead = NULL;
     for (int64_t j = 0; j < tile->cols; j += C) {
         const real *const a = (const real *)tile->packed + j * tile->rows;
         real *const to = z + j * tile->width;
-        const char *ahead = tile->ahead ? tile->ahead + j / C * tile->ahead_block : NULL;
+        const ecki_fused_tile *now = &fetching; // the first of the calls fetches
+        if (tile->ahead) fetching.ahead = tile->ahead + j / C * tile->ahead_block;
         int64_t at = 0;
 #if ECK_BUILD == 512
         for (; at + 4 * LANES <= tile->width; at += 4 * LANES)
-            for (int c = 0; c < C; c += 4, ahead = NULL)
-                outer_block(tile, a + c, y + at, to + c * tile->width + at, ahead, 4, 4);
+            for (int c = 0; c < C; c += 4, now = &quiet)
+                outer_block(now, a + c, y + at, to + c * tile->width + at, 4, 4);
         for (; at + 2 * LANES <= tile->width; at += 2 * LANES)
-            for (int c = 0; c < C; c += 8, ahead = NULL)
-                outer_block(tile, a + c, y + at, to + c * tile->width + at, ahead, 8, 2);
-        for (; at < tile->width; at += LANES, ahead = NULL)
-            outer_block(tile, a, y + at, to + at, ahead, 16, 1);
+            for (int c = 0; c < C; c += 8, now = &quiet)
+                outer_block(now, a + c, y + at, to + c * tile->width + at, 8, 2);
+        for (; at < tile->width; at += LANES, now = &quiet)
+            outer_block(now, a, y + at, to + at, 16, 1);
 #elif ECK_BUILD == 256
         for (; at < tile->width; at += 2 * LANES)
-            for (int c = 0; c < C; c += 4, ahead = NULL)
-                outer_block(tile, a + c, y + at, to + c * tile->width + at, ahead, 4, 2);
+            for (int c = 0; c < C; c += 4, now = &quiet)
+                outer_block(now, a + c, y + at, to + c * tile->width + at, 4, 2);
 #else
         for (; at < tile->width; at += 4 * LANES)
-            for (int c = 0; c < C; c += 4, ahead = NULL)
-                outer_block(tile, a + c, y + at, to + c * tile->width + at, ahead, 4, 4);
+            for (int c = 0; c < C; c += 4, now = &quiet)
+                outer_block(now, a + c, y + at, to + c * tile->width + at, 4, 4);
 #endif
     }
 }

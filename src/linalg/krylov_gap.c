@@ -174,8 +174,7 @@ eck_status ecki_deflated_step(ecki_deflated *p, ecki_krylov *s, eck_error *err)
     double alpha = 0.0;
     const eck_panel panels[2] = { ecki_panel(p->x, ECK_DTYPE_F32, s->n, s->block),
                                   ecki_panel(p->z, ECK_DTYPE_F32, s->n, s->block) };
-    ECK_TRY(
-        ecki_operator_normal(s->a, s->side, s->scale, panels, s->context, &s->room, err));
+    ECK_TRY(ecki_operator_normal(s->a, s->side, s->scale, panels, s->context, &s->room, err));
     s->passes++;
     for (int pass = 0; pass < 2; pass++)
         ECK_TRY(ecki_block_project(p->h, basis, narrow(s, p->z), ecki_threads(s->context), err));

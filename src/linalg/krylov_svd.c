@@ -144,7 +144,8 @@ static bool near_enough(const krylov_run *run, double tail2, double share)
 // True when the noise alone keeps the excess above what was asked: the exact lane can do better.
 static bool hopeless(const krylov_run *run, double tail2)
 {
-    return tail2 > FLOOR2 * run->ritz.norm2 && excess_of(tail2, run->noise) > run->job->options.excess;
+    return tail2 > FLOOR2 * run->ritz.norm2 &&
+           excess_of(tail2, run->noise) > run->job->options.excess;
 }
 
 // A guess of what the space leaves out: the largest value of the last blocks of T, which are a Krylov space of their

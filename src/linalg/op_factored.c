@@ -4,9 +4,9 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "eckart/svd.h"
 #include "linalg/gemm.h"
 #include "linalg/op.h"
-#include "eckart/svd.h"
 #include "tensor/codec.h"
 
 enum { STRIP = 256 };

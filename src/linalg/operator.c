@@ -199,8 +199,8 @@ eck_status eck_operator_normal(const eck_operator *a, eck_side side, double scal
                                eck_panel out, const eck_context *context, eck_error *err)
 {
     ecki_room room = { NULL, 0 };
-    const eck_status status = ecki_operator_normal(a, side, scale, (const eck_panel[2]){ x, out },
-                                                   context, &room, err);
+    const eck_status status =
+        ecki_operator_normal(a, side, scale, (const eck_panel[2]){ x, out }, context, &room, err);
     ecki_room_clear(&room);
     return status;
 }

@@ -144,8 +144,8 @@ static eck_status find_tau2(double *out, spectral_run *run, eck_error *err)
         shift_gram(run, -1.0, *out);
         ECK_TRY(ecki_dpotrf(run->gram, run->n, &info, err));
     }
-    ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "no bound of the spectral norm of '%s' could be proved",
-                run->a->name);
+    ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1,
+                "no bound of the spectral norm of '%s' could be proved", run->a->name);
 done:
     return status;
 }

@@ -94,8 +94,8 @@ static void only_exact(void **state)
     options = of_rank(20);
     options.want |= ECK_WANT_FULL;
     assert_int_equal(choose(9000, 9000, ECK_DTYPE_F32, &options, 0).engine, ECK_ENGINE_EXACT);
-    const eck_rule rules[] = { ECK_RULE_THIN, ECK_RULE_NUMERICAL, ECK_RULE_EVBMF,
-                               ECK_RULE_HARD_THRESHOLD, ECK_RULE_ENERGY, ECK_RULE_ERROR };
+    const eck_rule rules[] = { ECK_RULE_THIN,           ECK_RULE_NUMERICAL, ECK_RULE_EVBMF,
+                               ECK_RULE_HARD_THRESHOLD, ECK_RULE_ENERGY,    ECK_RULE_ERROR };
     for (int i = 0; i < 6; i++) {
         options = of_rank(0);
         options.rule = rules[i];
@@ -186,8 +186,11 @@ static void gives_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranks),     cmocka_unit_test(only_exact), cmocka_unit_test(memory_and_wishes),
-        cmocka_unit_test(announced), cmocka_unit_test(gives_up),
+        cmocka_unit_test(ranks),
+        cmocka_unit_test(only_exact),
+        cmocka_unit_test(memory_and_wishes),
+        cmocka_unit_test(announced),
+        cmocka_unit_test(gives_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,8 +48,12 @@ static void run_build(results *out, const ecki_fused_kernels *k, const sample *a
     double wide_x[COLS * 112];
     const ecki_fused_rows from = { a->array->data, a->array->dtype, COLS, ROWS, COLS };
     memset(out, 0, sizeof *out);
-    const ecki_fused_tile tile = { .packed = out->packed, .rows = PADDED_ROWS, .cols = COLS, .width = width };
-    const ecki_fused_tile wide = { .packed = out->wide, .rows = PADDED_ROWS, .cols = COLS, .width = width };
+    const ecki_fused_tile tile = {
+        .packed = out->packed, .rows = PADDED_ROWS, .cols = COLS, .width = width
+    };
+    const ecki_fused_tile wide = {
+        .packed = out->wide, .rows = PADDED_ROWS, .cols = COLS, .width = width
+    };
     for (int64_t i = 0; i < COLS * width; i++)
         wide_x[i] = (double)x[i];
     k->pack(&from, PADDED_ROWS, out->packed);

@@ -196,7 +196,8 @@ static void inertia(void **state)
     (void)state;
     eck_error err = ECK_ERROR_INIT;
     int64_t positive = -1;
-    double swap[] = { 0.0, 9.0, 1.0, 0.0 }; // [[0,1],[1,0]]: +1 and -1; the upper triangle is not looked at
+    double swap[] = { 0.0, 9.0, 1.0,
+                      0.0 }; // [[0,1],[1,0]]: +1 and -1; the upper triangle is not looked at
     expect_ok(ecki_inertia(&positive, swap, 2, &err), &err);
     assert_int_equal(positive, 1);
     double mixed[] = { 2.0, 0.0, 0.0, 0.0, -3.0, 0.0, 0.0, 0.0, 0.0 };
