@@ -80,3 +80,27 @@ def test_an_eighth_of_a_million_rows(tmp_path):
     assert peak <= 300e6 + 120e6  # what the libraries hold for themselves: docs/design.md
     error = residual(tmp_path, "A.npy", "F.npz")
     assert found["certificate"]["low"] - 1e-12 <= error <= found["certificate"]["value"] + 1e-12
+
+
+@pytest.mark.long
+def test_more_elements_than_32_bits_count(tmp_path):
+    """2.2 x 10^9 elements, all but the first and the last ten rows holes in the file: what lies behind 2^31 counts."""
+    rows, cols = 2_200_000, 1000
+    array = np.lib.format.open_memmap(tmp_path / "A.npy", "w+", np.float16, (rows, cols))
+    block = np.random.default_rng(0).standard_normal((20, cols)).astype(np.float16)
+    array[:10], array[-10:] = block[:10], block[10:]
+    array.flush()
+    found, peak = svd(tmp_path, "A.npy", "--rank", "12", "-o", "F.npz", "--memory", "400M")
+    values = np.linalg.svd(block.astype(np.float64), compute_uv=False)
+    assert np.abs(np.array(found["singular_values"][:20]) - values).max() <= 2**-23 * values[0]
+    left = np.load(tmp_path / "F.npz")["U"]
+    assert left.shape == (rows, 12) and not left[10:-10].any()
+    # the share of a row is the same on both sides of 2^31: orthonormal columns over the twenty rows alone
+    kept = np.concatenate([left[:10], left[-10:]]).astype(np.float64)
+    assert np.abs(kept.T @ kept - np.eye(12)).max() <= 8 * np.sqrt(12) * 2**-24
+    assert np.abs(left[-10:]).max() > 0.05 and peak <= 400e6 + 120e6
+    array[-1, -1] = np.nan
+    array.flush()
+    done = subprocess.run([COMMAND, "svd", "A.npy", "--rank", "12", "-o", "G.npz", "--memory", "400M"], cwd=tmp_path,
+                          env=environment(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 1 and f"element {rows * cols - 1} is not finite" in done.stderr
