@@ -225,7 +225,7 @@ static eck_svd_options make_options(const svd_settings *from)
 // The leading terms alone, which read A a number of times that only the spectrum knows.
 static void explain_krylov(session *run, const eck_svd_options *options)
 {
-    const double k = (double)options->rank, block = k <= 64 ? 16 : k <= 512 ? 32 : 64;
+    const double k = (double)options->rank, block = k <= 128 ? 16 : k <= 1024 ? 32 : 64;
     session_say(run, "a block Krylov space in f32, then factors in f64");
     if (options->rule == ECK_RULE_RANK)
         session_say(run, "about %.0f reads of A for rank %.0f, more for flat spectra",

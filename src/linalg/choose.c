@@ -28,8 +28,8 @@ typedef struct prices {
     double factors; // of m n k: F64 factors from the space
 } prices;
 
-static const prices WIDE = { 1.2, 3.0, 6.0, 12.0, 10.0, 0.8, 1.4, 2.5, 2.0, 100.0, 6.0 };
-static const prices PLAIN = { 1.2, 2.5, 4.5, 12.0, 10.0, 0.8, 1.2, 2.0, 1.5, 80.0, 6.0 };
+static const prices WIDE = { 1.2, 3.0, 6.0, 12.0, 10.0, 0.8, 1.1, 2.5, 2.0, 100.0, 4.0 };
+static const prices PLAIN = { 1.2, 2.5, 4.5, 12.0, 10.0, 0.8, 1.1, 2.0, 1.5, 80.0, 4.0 };
 
 // A lane must be this much cheaper than EXACT to be taken: its cost is less certain.
 #define MARGIN 1.3

@@ -42,7 +42,7 @@ typedef struct krylov_run {
 
 int64_t ecki_krylov_block(int64_t rank)
 {
-    return rank <= 64 ? 16 : rank <= 512 ? 32 : 64;
+    return rank <= 128 ? 16 : rank <= 1024 ? 32 : 64;
 }
 
 int64_t ecki_krylov_room(int64_t rank, int64_t least)
