@@ -31,6 +31,35 @@ static void keep_numbers(ecki_shape *out, const ecki_shape *x)
     memcpy(out->numbers, x->numbers, sizeof out->numbers);
 }
 
+/** How an axis of a result runs through what it is made of. */
+typedef struct walk {
+    int32_t axis; /**< there */
+    int64_t start, step;
+} walk;
+
+/** The numbers of `out`, whose axes walk through those of x. */
+static void pick_numbers(ecki_shape *out, const ecki_shape *x, const walk *walks)
+{
+    int64_t strides[ECK_DIMS_MAX], stride = 1;
+    const int64_t count = ecki_shape_size(out);
+
+    if (x->count < 0 || count < 0 || count > ECKI_NUMBERS_MAX) return;
+    for (int32_t i = x->ndim - 1; i >= 0; i--) {
+        strides[i] = stride;
+        stride *= x->dims[i];
+    }
+    for (int64_t n = 0; n < count; n++) {
+        int64_t rest = n, from = 0;
+        for (int32_t i = out->ndim - 1; i >= 0; i--) {
+            from +=
+                (walks[i].start + walks[i].step * (rest % out->dims[i])) * strides[walks[i].axis];
+            rest /= out->dims[i];
+        }
+        out->numbers[n] = x->numbers[from];
+    }
+    out->count = (int32_t)count;
+}
+
 /* ---- shapes written anew ---------------------------------------------------------------------------------------- */
 
 static bool reshape(ecki_shape *out, const ecki_asking *ask)
@@ -125,6 +154,7 @@ static bool transpose(ecki_shape *out, const ecki_asking *ask)
     const ecki_shape *x = ecki_asked(ask, 0);
     ecki_list order;
     int32_t axis;
+    walk walks[ECK_DIMS_MAX];
 
     if (!x || !ecki_asked_list(&order, ask, "perm", -1)) return false;
     if (order.count >= 0 && order.count != x->ndim) return false;
@@ -133,7 +163,9 @@ static bool transpose(ecki_shape *out, const ecki_asking *ask)
         if (!ecki_axis(&axis, order.count >= 0 ? order.values[i] : x->ndim - 1 - i, x->ndim))
             return false;
         out->dims[i] = x->dims[axis];
+        walks[i] = (walk){ axis, 0, 1 };
     }
+    if (ecki_shape_size(out) == ecki_shape_size(x)) pick_numbers(out, x, walks); // no axis twice
     return true;
 }
 
@@ -206,20 +238,12 @@ static cut make_cut(int64_t start, int64_t end, int64_t step, int64_t size)
     return (cut){ start, step, span > 0 ? (span + stride - 1) / stride : 0 };
 }
 
-/** The numbers of a vector that a cut leaves. */
-static void cut_numbers(ecki_shape *out, const ecki_shape *x, cut c)
-{
-    if (x->ndim != 1 || x->count < 0) return;
-    for (int64_t i = 0; i < c.count; i++)
-        out->numbers[i] = x->numbers[c.start + i * c.step];
-    out->count = (int32_t)c.count;
-}
-
 static bool slice(ecki_shape *out, const ecki_asking *ask)
 {
     const ecki_shape *x = ecki_asked(ask, 0);
     ecki_list starts, ends, axes, steps;
     int32_t axis;
+    walk walks[ECK_DIMS_MAX];
 
     if (!x || !ecki_asked_list(&starts, ask, "starts", 1) ||
         !ecki_asked_list(&ends, ask, "ends", 2) || !ecki_asked_list(&axes, ask, "axes", 3) ||
@@ -230,14 +254,17 @@ static bool slice(ecki_shape *out, const ecki_asking *ask)
         (steps.count >= 0 && steps.count != starts.count))
         return false;
     ecki_shape shape = ecki_shape_of(x->ndim, x->dims);
+    for (int32_t i = 0; i < x->ndim; i++)
+        walks[i] = (walk){ i, 0, 1 };
     for (int32_t i = 0; i < starts.count; i++) {
         const int64_t step = steps.count >= 0 ? steps.values[i] : 1;
         if (step == 0 || !ecki_axis(&axis, axes.count >= 0 ? axes.values[i] : i, x->ndim))
             return false;
         const cut c = make_cut(starts.values[i], ends.values[i], step, x->dims[axis]);
         shape.dims[axis] = c.count;
-        cut_numbers(&shape, x, c);
+        walks[axis] = (walk){ axis, c.start, c.step };
     }
+    pick_numbers(&shape, x, walks);
     *out = shape;
     return true;
 }
@@ -424,6 +451,13 @@ static bool constant_of_shape(ecki_shape *out, const ecki_asking *ask)
     if (!ecki_asked_list(&sizes, ask, NULL, 0)) return false;
     if (sizes.count < 0 || sizes.count > ECK_DIMS_MAX) return false;
     *out = ecki_shape_of(sizes.count, sizes.values);
+    double filling;
+    const int64_t count = ecki_shape_size(out);
+    if (count < 0 || count > ECKI_NUMBERS_MAX || !ecki_asked_filling(&filling, ask, "value"))
+        return true;
+    for (int32_t i = 0; i < count; i++)
+        out->numbers[i] = filling;
+    out->count = (int32_t)count;
     return true;
 }
 

@@ -144,6 +144,87 @@ done:
     return status;
 }
 
+/** A field in a few bytes of a message; begin -1: it is not there. */
+typedef struct small_field {
+    int64_t begin, end;
+    uint64_t value; /**< of a varint */
+} small_field;
+
+static uint64_t small_varint(const unsigned char *bytes, int64_t *at, int64_t end)
+{
+    uint64_t value = 0;
+    for (int shift = 0; *at < end && shift < 64; shift += 7) {
+        const unsigned char byte = bytes[(*at)++];
+        value |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128) break;
+    }
+    return value;
+}
+
+/** The last field of that number in bytes [begin, end), which the reader has checked to be a message. */
+static small_field find_field(const unsigned char *bytes, int64_t begin, int64_t end,
+                              uint64_t number)
+{
+    small_field found = { -1, -1, 0 };
+
+    for (int64_t at = begin; at < end;) {
+        const uint64_t tag = small_varint(bytes, &at, end);
+        small_field field = { at, at, 0 };
+        if ((tag & 7) == ECKI_WIRE_VARINT) field.value = small_varint(bytes, &at, end);
+        if ((tag & 7) == ECKI_WIRE_EIGHT) at += 8;
+        if ((tag & 7) == ECKI_WIRE_FOUR) at += 4;
+        if ((tag & 7) == ECKI_WIRE_BYTES) {
+            const uint64_t length = small_varint(bytes, &at, end);
+            field.begin = at;
+            at += (int64_t)(length < (uint64_t)(end - at) ? length : (uint64_t)(end - at));
+        }
+        field.end = at;
+        if (tag >> 3 == number && at <= end) found = field;
+    }
+    return found;
+}
+
+/** The element of a TensorProto: raw, or in the list of its type, packed or not. */
+static bool read_element(double *out, const unsigned char *bytes, small_field tensor)
+{
+    enum { TYPE = 2, INT64_DATA = 7, RAW = 9, F32 = 1, I64 = 7 };
+    const int64_t begin = tensor.begin, end = tensor.end;
+    const small_field type = find_field(bytes, begin, end, TYPE);
+    const small_field raw = find_field(bytes, begin, end, RAW);
+    small_field list = find_field(bytes, begin, end, INT64_DATA);
+
+    if (raw.begin >= 0 && type.value == I64 && raw.end - raw.begin == 8) {
+        ecki_widen_f64(ECK_DTYPE_I64, bytes + raw.begin, 1, out, 1);
+        return true;
+    }
+    if (raw.begin >= 0 && type.value == F32 && raw.end - raw.begin == 4) {
+        ecki_widen_f64(ECK_DTYPE_F32, bytes + raw.begin, 1, out, 1);
+        return true;
+    }
+    if (list.begin < 0 || type.value != I64) return false;
+    *out = (double)(int64_t)small_varint(bytes, &list.begin, list.end);
+    return true;
+}
+
+bool ecki_asked_filling(double *out, const ecki_asking *ask, const char *name)
+{
+    enum { MOST = 256, TENSOR = 5 };
+    const ecki_onnx_attribute *a = ecki_onnx_attribute_of(ask->shapes->onnx, ask->node, name);
+    unsigned char bytes[MOST];
+    int64_t at = 0;
+
+    *out = 0;
+    if (!a) return true;
+    const int64_t count = a->field.end - a->field.begin;
+    if (count > MOST ||
+        ecki_input_read(ask->shapes->file, NULL, a->field.begin, bytes, count, NULL) != ECK_OK)
+        return false;
+    small_varint(bytes, &at, count); // its tag and its length
+    small_varint(bytes, &at, count);
+    const small_field tensor = find_field(bytes, at, count, TENSOR);
+    return tensor.begin >= 0 && read_element(out, bytes, tensor);
+}
+
 /* ---- what follows ----------------------------------------------------------------------------------------------- */
 
 /** Asks a node for each of its outputs that is not known. */
@@ -434,7 +515,7 @@ void ecki_layer_forget(ecki_layer *layer)
 eck_status ecki_shapes_find(eck_model *model, eck_error *err)
 {
     eck_status status = ECK_OK;
-    ecki_shapes shapes = { model->container->onnx, NULL };
+    ecki_shapes shapes = { model->container->onnx, NULL, model->container->files };
 
     for (int64_t i = 0; i < model->layer_count; i++) {
         ecki_layer_forget(&model->layers[i]);

@@ -24,6 +24,7 @@ typedef struct ecki_shape {
 typedef struct ecki_shapes {
     const ecki_onnx *onnx;
     ecki_shape **known;
+    const ecki_file *file; /**< the graph's own */
 } ecki_shapes;
 
 /** The shape of a value of the main graph, or NULL. */
@@ -60,6 +61,10 @@ typedef struct ecki_list {
 
 /** False if the list is there but not known, or too long. */
 bool ecki_asked_list(ecki_list *out, const ecki_asking *ask, const char *name, int32_t slot);
+
+/** The number of a tensor of one element in an attribute; 0 where there is none, as ConstantOfShape has it; false if it
+ *  cannot be read. */
+bool ecki_asked_filling(double *out, const ecki_asking *ask, const char *name);
 
 /** axis counted from the end if negative; false if it is outside 0 .. ndim - 1. */
 bool ecki_axis(int32_t *out, int64_t axis, int32_t ndim);

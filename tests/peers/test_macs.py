@@ -150,6 +150,32 @@ def test_made_nets(tmp_path, build, shuffled):
     assert {n: x["macs"] for n, x in layers.items() if x["macs"] is not None} == wanted
 
 
+def test_what_torch_exports(tmp_path):
+    """A padding of torch's becomes eight nodes that compute it; reshapes and chunks come as computed shapes too."""
+    import warnings
+
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = torch.nn.Conv2d(4, 12, 3), torch.nn.Linear(54, 7)
+
+        def forward(self, x):
+            a, b = self.first(torch.nn.functional.pad(x, (1, 2, 3, 4))).chunk(2, 1)
+            y = torch.nn.functional.interpolate(a * b, scale_factor=1.5).flatten(2)
+            return self.last(y.permute(0, 2, 1).reshape(x.shape[0], -1, 54))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Net(), (torch.zeros(1, 4, 14, 17),), str(tmp_path / "in.onnx"), dynamo=False, opset_version=17,
+                          input_names=["x"], dynamic_axes={"x": {0: "n", 2: "h", 3: "w"}})
+    shape = [2, 4, 14, 17]
+    wanted = macs(onnx.load(tmp_path / "in.onnx"), {"x": shape}, made)
+    layers, total = layers_of(tmp_path, "in.onnx", "--shape", f"x={sizes(shape)}")
+    assert sorted(x["macs"] for x in layers.values()) == sorted(wanted.values()) and total == sum(wanted.values())
+
+
 METHODS = ["svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise"]
 KERNELS = {
     "padded": ([2, 32, 19, 17], [64, 32, 3, 5], {"pads": [1, 0, 2, 3], "strides": [2, 3], "dilations": [2, 1]}),
