@@ -1,12 +1,13 @@
 """Tensor decompositions beside TensorLy's NumPy backend: bench_tensors.py [REPEATS] [THREADS].
 
 The same ranks, the same number of sweeps or iterations at most, the same threads, float32 input; both sides in one process,
-alternating; processor seconds and wall seconds, the least of the repeats, with the errors of both. Set OPENBLAS_NUM_THREADS
-and OMP_NUM_THREADS to THREADS before.
+alternating; processor seconds and wall seconds, the least of the repeats, with the errors of both, printed and written to
+bench/results/tensor-<case>-<threads>.json. Set OPENBLAS_NUM_THREADS and OMP_NUM_THREADS to THREADS before.
 """
 
 import ctypes
 import json
+import os
 import sys
 import time
 import warnings
@@ -25,6 +26,7 @@ from eckart._raw.multilinear import (
     eck_tucker,
 )
 from eckart._raw.status import eck_error
+from run import RESULTS, processor
 from tensorly.decomposition import parafac, partial_tucker, tensor_train, tucker
 
 
@@ -95,14 +97,22 @@ def main():
     for name, x, we, they in cases(threads):
         rows = [(timed(we), timed(they)) for _ in range(repeats)]
         error = float(np.linalg.norm(x - rows[0][1][2]) / np.linalg.norm(x))
-        print(json.dumps({
+        result = {
+            "kind": "tensor",
             "case": name,
             "threads": threads,
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "date": time.strftime("%Y-%m-%d"),
+            "peer": tensorly.__version__,
             "eckart": {"wall": min(r[0][0] for r in rows), "processor": min(r[0][1] for r in rows),
                        "error": rows[0][0][2]},
             "tensorly": {"wall": min(r[1][0] for r in rows), "processor": min(r[1][1] for r in rows), "error": error},
             "processor_ratio": min(r[1][1] for r in rows) / min(r[0][1] for r in rows),
-        }), flush=True)
+        }
+        print(json.dumps(result), flush=True)
+        where = RESULTS / f"tensor-{name.replace('(', '').replace(')', '').replace(', ', 'x').replace(' ', '-')}-{threads}.json"
+        where.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ._arrays import storage_type
 from ._raw import library
-from ._raw.decompose import eck_split
+from ._raw.decompose import ECK_METHODS_ALL, eck_method, eck_split
 from ._raw.model import (
     ECK_BUDGET_INIT,
     ECK_SELECTION_INIT,
@@ -30,6 +30,12 @@ from .errors import Error, PromiseError, RangeError
 
 Path = str | os.PathLike[str]
 
+METHODS = {
+    method.name.removeprefix("ECK_METHOD_").lower(): int(method)
+    for method in eck_method
+    if method not in (eck_method.ECK_METHOD_DENSE, eck_method.ECK_METHOD_SVD)
+}
+
 SPLITS = {
     "balanced": eck_split.ECK_SPLIT_BALANCED,
     "left": eck_split.ECK_SPLIT_LEFT,
@@ -42,12 +48,14 @@ class Choice:
     """What a plan makes of one layer."""
 
     layer: str
-    method: str  #: "dense", "svd"
+    method: str  #: "dense", "svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise"
     ranks: tuple[int, ...]  #: inner widths of the chain; () if dense
     error: float  #: relative, as it will be stored
     parameters: int
     macs: int | None  #: per output position; None if unknown, as in a plan that was read
     parameters_before: int
+    macs_before: int | None = None  #: multiply-adds of one pass over all uses in a graph; None if unknown
+    macs_after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class Plan:
     gap: float  #: to the best plan there is, at most: (damage - lower bound) / lower bound
     text: str
     remarks: tuple[str, ...] = ()
+    macs_before: int | None = None  #: multiply-adds of one pass over the selected layers of a graph; None if unknown
+    macs_after: int | None = None
 
     def save(self, path: Path) -> None:
         """Writes the plan's file, which `eckart compress --plan` reads too."""
@@ -136,10 +146,14 @@ def _name(path: Path) -> bytes:
 
 
 @contextmanager
-def _opened(run: Run, path: Path) -> Iterator[Any]:
+def _opened(run: Run, path: Path, key: str | None = None, shapes: Mapping[str, Sequence[int]] | None = None) -> Iterator[Any]:
     model = ctypes.POINTER(eck_model)()
-    run.check(library().eck_model_open, ctypes.byref(model), _name(path))
+    wanted = None if key is None else key.encode()
+    run.check(library().eck_model_open_key, ctypes.byref(model), _name(path), wanted)
     try:
+        for name, shape in (shapes or {}).items():
+            sizes = (ctypes.c_int64 * len(shape))(*shape)
+            run.check(library().eck_model_set_input, model, name.encode(), len(shape), sizes)
         yield model
     finally:
         library().eck_model_close(model)
@@ -166,11 +180,11 @@ def _select(run: Run, model: Any, include: Sequence[str] | str, exclude: Sequenc
     run.check(library().eck_model_select, model, ctypes.byref(selection))
 
 
-def _budget(keep: float | None, size: float | None, rank: int | None, energy: float | None, error: float | None) \
-        -> eck_budget:
+def _budget(keep: float | None, size: float | None, rank: int | None, energy: float | None, error: float | None,
+            macs: float | None) -> eck_budget:
     limits = {"keep": keep, "rank": rank, "energy": energy, "error": error}
-    if size is None and not any(value is not None for value in limits.values()):
-        raise RangeError("no budget: give keep, size, rank, energy or error")
+    if size is None and macs is None and not any(value is not None for value in limits.values()):
+        raise RangeError("no budget: give keep, size, macs, rank, energy or error")
     budget = ECK_BUDGET_INIT()
     for name, value in limits.items():
         if value is not None:
@@ -181,14 +195,31 @@ def _budget(keep: float | None, size: float | None, rank: int | None, energy: fl
         budget.bytes_part = size
     elif size is not None:
         budget.bytes = size
+    if isinstance(macs, float):
+        if not 0 < macs <= 1:
+            raise RangeError(f"macs: found {macs}, allowed: a whole number, or a part of those before above 0, to 1.0")
+        budget.macs_part = macs
+    elif macs is not None:
+        budget.macs = macs
     return budget
 
 
-def _store(run: Run, cache: Path | bool, dtype: Any, split: str, rank_multiple: int) -> eck_store_options:
+def _methods(method: str) -> int:
+    """Bits of what a word names; 0 for svd, the default."""
+    if method in ("svd", "auto"):
+        return 0 if method == "svd" else ECK_METHODS_ALL
+    number = METHODS.get(method)
+    if number is None:
+        raise RangeError(f"method: found {method!r}, allowed: svd, auto, {', '.join(METHODS)}")
+    return 1 << number
+
+
+def _store(run: Run, cache: Path | bool, dtype: Any, split: str, rank_multiple: int, method: str) -> eck_store_options:
     if split not in SPLITS:
         raise RangeError(f"split: found {split!r}, allowed: {', '.join(SPLITS)}")
     store = ECK_STORE_OPTIONS_INIT()
     store.store, store.split, store.rank_multiple = storage_type(dtype), SPLITS[split], rank_multiple
+    store.methods = _methods(method)
     if cache is True:
         text = ctypes.c_char_p()
         with suppress(Error):  # nobody's home is no reason not to work
@@ -212,7 +243,12 @@ def _plan_of(run: Run, raw: Any, remarks: tuple[str, ...]) -> Plan:
         parameters_before=plan.parameters_before, parameters_after=plan.parameters_after,
         bytes_before=plan.bytes_before, bytes_after=plan.bytes_after, factored=plan.factored,
         error=plan.error, worst=plan.worst, mean=plan.mean, gap=plan.gap,
+        macs_before=_known(plan.macs_before), macs_after=_known(plan.macs_after),
     )
+
+
+def _known(macs: int) -> int | None:
+    return None if macs < 0 else macs
 
 
 def _choice_of(raw: Any) -> Choice:
@@ -220,7 +256,8 @@ def _choice_of(raw: Any) -> Choice:
     return Choice(
         layer=text_of(raw.layer), method=text_of(library().eck_method_name(point.method)),
         ranks=tuple(point.ranks[: point.rank_count]), error=point.error, parameters=point.parameters,
-        macs=None if point.macs < 0 else point.macs, parameters_before=raw.parameters_before,
+        macs=_known(point.macs), parameters_before=raw.parameters_before,
+        macs_before=_known(raw.macs_before), macs_after=_known(raw.macs_after),
     )
 
 
@@ -284,12 +321,16 @@ def plan(
     rank: int | None = None,
     energy: float | None = None,
     error: float | None = None,
+    macs: float | None = None,
     include: Sequence[str] | str = (),
     exclude: Sequence[str] | str = (),
     min_size: int = 4096,
     dtype: Any = None,
     split: str = "balanced",
     rank_multiple: int = 1,
+    method: str = "svd",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    key: str | None = None,
     allow_dense: bool = False,
     cache: Path | bool = True,
     threads: int | None = None,
@@ -298,13 +339,17 @@ def plan(
 ) -> Plan:
     """Chooses a rank for every layer: the least total error within every limit given.
 
-    model          a directory or a .safetensors file
+    model          a directory, a .safetensors or .onnx file, a checkpoint of PyTorch
     keep           parameters left / before, of the selected layers
     size           bytes of the whole output; a float to 1.0: as a part of the bytes before
     rank           the same rank for every layer, where that pays
     energy, error  of every layer: at least, at most
     include        globs of layers to factor exactly; exclude: to leave out; min_size: numbers a weight must have
     dtype          type of the factors; default: each layer's own
+    macs           multiply-adds of one pass over the selected layers of a graph; a float to 1.0: as a part of those before
+    method         of convolutions: "svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise", or "auto", the best of all
+    shapes         of inputs of a graph whose sizes are open: {"x": (1, 3, 224, 224)}
+    key            of a PyTorch checkpoint, the dictionary to read; default: found
     cache          where spectra are kept for the next run: True the user's cache, False nowhere, or a directory
 
     Raises NothingError if nothing pays, RangeError if the limits contradict each other.
@@ -314,11 +359,11 @@ def plan(
     True
     """
     run = Run(threads, memory, progress)
-    budget, store = _budget(keep, size, rank, energy, error), _store(run, cache, dtype, split, rank_multiple)
+    budget, store = _budget(keep, size, rank, energy, error, macs), _store(run, cache, dtype, split, rank_multiple, method)
     budget.allow_dense = allow_dense
 
     def job() -> Plan:
-        with _opened(run, model) as opened:
+        with _opened(run, model, key, shapes) as opened:
             _select(run, opened, include, exclude, min_size)
             with _optimized(run, opened, budget, store) as raw:
                 return _plan_of(run, raw, _remarks(opened))
@@ -336,12 +381,16 @@ def compress(
     rank: int | None = None,
     energy: float | None = None,
     error: float | None = None,
+    macs: float | None = None,
     include: Sequence[str] | str = (),
     exclude: Sequence[str] | str = (),
     min_size: int = 4096,
     dtype: Any = None,
     split: str = "balanced",
     rank_multiple: int = 1,
+    method: str = "svd",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    key: str | None = None,
     allow_dense: bool = False,
     cache: Path | bool = True,
     replace: bool = False,
@@ -362,15 +411,17 @@ def compress(
     (True, True)
     """
     run = Run(threads, memory, progress)
-    limits = (keep, size, rank, energy, error)
+    limits = (keep, size, rank, energy, error, macs)
     if plan is not None and any(value is not None for value in limits):
         raise RangeError("a plan is a choice already made: give a plan or a budget")
-    if plan is not None and (include or exclude or dtype is not None or split != "balanced" or rank_multiple != 1):
+    if plan is not None and (
+        include or exclude or dtype is not None or split != "balanced" or rank_multiple != 1 or method != "svd"
+    ):
         raise RangeError(
             "a plan says which layers, types and ranks: it goes with none of include, exclude, dtype, split, "
-            "rank_multiple"
+            "rank_multiple, method"
         )
-    store = _store(run, cache, dtype, split, rank_multiple)
+    store = _store(run, cache, dtype, split, rank_multiple, method)
     budget = ECK_BUDGET_INIT() if plan is not None else _budget(*limits)
     budget.allow_dense = allow_dense
     options = ECK_WRITE_OPTIONS_INIT()
@@ -388,7 +439,7 @@ def compress(
             lib.eck_outcome_clear(ctypes.byref(raw))
 
     def job() -> Outcome:
-        with _opened(run, model) as opened:
+        with _opened(run, model, key, shapes) as opened:
             _select(run, opened, include, exclude, min_size)
             chosen = _parsed(run, plan.text, "") if plan is not None else _optimized(run, opened, budget, store)
             with chosen as raw_plan:
@@ -408,12 +459,13 @@ def verify(
     model: Path,
     out: Path,
     *,
+    key: str | None = None,
     threads: int | None = None,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Recomputes every promised error of `out` in float64 from the two files, and compares every other tensor byte for
-    byte. A broken promise is no exception: the verdict is false.
+    byte. A broken promise is no exception: the verdict is false. key: of a PyTorch checkpoint, the dictionary it was made of.
 
     >>> verdict = eckart.verify("MODEL.safetensors", "OUT.safetensors")
     >>> verdict.kept, verdict.failed
@@ -422,7 +474,7 @@ def verify(
     run = Run(threads, memory, progress)
 
     def job() -> Verdict:
-        with _opened(run, model) as before:
+        with _opened(run, model, key) as before:
             return _verify(run, before, out)
 
     return interruptible(run, job)

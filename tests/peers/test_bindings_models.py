@@ -14,6 +14,7 @@ import pytest
 from bindings_example_files import write_model
 from eckart_command import eckart_command
 from factored_files import ROOT
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 
@@ -154,3 +155,67 @@ def test_ctrl_c_leaves_no_half_output(tensors, tmp_path):
     _, errors = program.communicate(timeout=600)
     assert program.returncode == -signal.SIGINT and "KeyboardInterrupt" in errors
     assert not (tmp_path / "OUT.safetensors").exists()
+
+
+# ---- graphs, methods, checkpoints
+
+
+def save_graph(path):
+    """Two convolutions, of an input whose height and width are open."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    random = np.random.default_rng(2)
+    weights = [numpy_helper.from_array(random.standard_normal(shape).astype(np.float32), name)
+               for name, shape in (("a", (64, 32, 3, 3)), ("b", (64, 64, 3, 3)))]
+    nodes = [helper.make_node("Conv", ["x", "a"], ["h"], strides=[2, 2]), helper.make_node("Conv", ["h", "b"], ["y"])]
+    values = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 32, None, None]),
+              helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [None] * 4)]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_methods_of_graphs(tmp_path):
+    save_graph(tmp_path / "m.onnx")
+    shapes, before = {"x": (1, 32, 33, 33)}, 16 * 16 * 64 * 32 * 9 + 14 * 14 * 64 * 64 * 9
+    plan = eckart.plan(tmp_path / "m.onnx", macs=0.5, method="auto", shapes=shapes, cache=False)
+    assert plan.macs_before == sum(c.macs_before for c in plan.choices) == before
+    assert plan.macs_after == sum(c.macs_after for c in plan.choices) <= 0.5 * before
+    outcome = eckart.compress(tmp_path / "m.onnx", tmp_path / "out.onnx", macs=before // 2, method="tucker2", shapes=shapes,
+                              cache=False)
+    assert {c.method for c in outcome.plan.choices} <= {"tucker2", "dense"} and outcome.verdict.kept
+    assert eckart.plan(tmp_path / "m.onnx", keep=0.5, cache=False).macs_before is None
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"macs": 0.5}, "the shape of input 'x' is not fixed"), ({"macs": 1.5}, "macs: found 1.5"),
+    ({"keep": 0.5, "method": "magic"}, "method: found 'magic'"), ({"keep": 0.5, "shapes": {"z": (1,)}}, "has no input 'z'"),
+])
+def test_graphs_refused(tmp_path, options, message):
+    save_graph(tmp_path / "m.onnx")
+    with pytest.raises(eckart.Error, match=message):
+        eckart.plan(tmp_path / "m.onnx", cache=False, **options)
+
+
+def test_methods_of_weights_alone(tmp_path):
+    """Kernels in three dimensions, by names of a file without a graph."""
+    save_file({"c.weight": np.random.default_rng(5).standard_normal((48, 32, 3, 3, 3)).astype(np.float32)}, tmp_path / "m.safetensors")
+    for method, stages in (("svd", 2), ("spatial", 2), ("tucker2", 3), ("tt", 5), ("cp", 5), ("depthwise", 2)):
+        outcome = eckart.compress(tmp_path / "m.safetensors", tmp_path / method, keep=0.6, method=method, cache=False)
+        (choice,) = outcome.plan.choices
+        assert choice.method == method and outcome.verdict.kept
+        with safe_open(tmp_path / method, "np") as file:
+            assert len([name for name in file.keys() if name.startswith("c.")]) == stages
+
+
+def test_key_of_a_checkpoint(tmp_path):
+    import torch
+
+    random = torch.Generator().manual_seed(3)
+    weights = {"l.weight": torch.randn(96, 96, generator=random)}
+    torch.save({"ema": weights, "model": {"l.weight": torch.zeros(96, 96)}}, tmp_path / "m.pt")
+    outcome = eckart.compress(tmp_path / "m.pt", tmp_path / "out.safetensors", rank=5, key="ema", cache=False, verify=False)
+    assert outcome.factored == 1
+    assert eckart.verify(tmp_path / "m.pt", tmp_path / "out.safetensors", key="ema").kept
+    with pytest.raises(eckart.Error):
+        eckart.verify(tmp_path / "m.pt", tmp_path / "out.safetensors", key="nobody")
