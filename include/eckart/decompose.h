@@ -99,11 +99,13 @@ typedef struct eck_curve_options {
         methods; /**< bits 1 << method; those that do not apply are passed over; default: SVD */
     eck_dtype original; /**< of the dense layer */
     eck_dtype store; /**< of the factors */
+    /** Of methods with several ranks list multiples of it, of all ranks, before lists are cut; default 1. */
+    int64_t rank_multiple;
 } eck_curve_options;
 
 #define ECK_CURVE_OPTIONS_INIT \
     { \
-        1, 2, ECK_DTYPE_F32, ECK_DTYPE_F32 \
+        1, 2, ECK_DTYPE_F32, ECK_DTYPE_F32, 1 \
     }
 
 /** The point of least error among those of one method with at most so many parameters; borrowed; NULL if there is none. */

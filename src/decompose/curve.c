@@ -211,6 +211,7 @@ static eck_status add_method(eck_curve *curve, ecki_kernel *kernel, eck_method m
     } else {
         if (!kernel->data)
             ECK_TRY(ecki_kernel_init(kernel, weight->w, weight->dense, context, err));
+        kernel->multiple = options->rank_multiple;
         ECK_TRY(kernel_curve(&next, kernel, method, options, context, err));
     }
     ECK_TRY(ecki_curve_join(curve, &next, err));

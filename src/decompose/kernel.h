@@ -21,6 +21,7 @@ typedef struct ecki_kernel {
     eck_dtype storage; /**< of the weight: decides the engine's lane */
     double scale; /**< data is scale times the weight; a power of two */
     double norm2; /**< squared norm of data */
+    int64_t multiple; /**< ranks that are listed are multiples of it; 0 as 1 */
 } ecki_kernel;
 
 void ecki_kernel_clear(ecki_kernel *kernel);
@@ -60,6 +61,12 @@ typedef struct ecki_candidates {
 void ecki_candidates_clear(ecki_candidates *candidates);
 eck_status ecki_candidates_add(ecki_candidates *candidates, const ecki_candidate *candidate,
                                eck_error *err);
+
+/** True if so many channels a group make a rank that is to be listed. */
+static inline bool ecki_kernel_lists(const ecki_kernel *kernel, int64_t rank)
+{
+    return kernel->multiple < 2 || rank * kernel->groups % kernel->multiple == 0;
+}
 
 /** Keeps those that no other with fewer parameters equals, by rising parameters, and of them at most `most`, evenly. */
 void ecki_candidates_prune(ecki_candidates *candidates, int64_t most);

@@ -104,7 +104,9 @@ eck_status ecki_cp_curve(ecki_candidates *out, const ecki_kernel *kernel,
         const struct fitted *low = i > 0 ? &fits[i - 1] : NULL;
         const int64_t from = low ? low->rank + 1 : 1;
         for (int64_t rank = from; rank <= fits[i].rank; rank++) {
-            if (rank != fits[i].rank && rank % step != 0) continue;
+            const bool listed = kernel->multiple < 2 ? rank == fits[i].rank || rank % step == 0
+                                                     : ecki_kernel_lists(kernel, rank);
+            if (!listed) continue;
             const ecki_candidate c = between(low, &fits[i], rank, kernel);
             ECK_TRY(ecki_candidates_add(out, &c, err));
         }

@@ -101,6 +101,7 @@ static eck_status list_pairs(ecki_candidates *out, const struct cores *c, eck_er
             candidate.parameters =
                 ecki_outline_parameters(k->dense, ECK_METHOD_TUCKER2, candidate.ranks);
             if (candidate.parameters >= dense) break; // more inputs cost more
+            if (!ecki_kernel_lists(k, o) || !ecki_kernel_lists(k, i)) continue;
             ECK_TRY(ecki_candidates_add(out, &candidate, err));
         }
     ecki_candidates_prune(out, LISTED);
@@ -214,6 +215,7 @@ static eck_status list_cuts(ecki_candidates *out, const struct cores *c, const i
             candidate.ranks[i] *= k->groups;
         candidate.parameters = ecki_outline_parameters(k->dense, ECK_METHOD_TT, candidate.ranks);
         if (candidate.parameters >= dense) break;
+        if (!ecki_kernel_lists(k, r)) continue;
         ECK_TRY(ecki_candidates_add(out, &candidate, err));
     }
 done:

@@ -30,16 +30,21 @@ eck_dtype ecki_store_dtype(const eck_model *model, const eck_layer *layer,
     return options->store == ECK_DTYPE_NONE ? model->tensors[layer->weight].dtype : options->store;
 }
 
-/** Keeps points whose ranks are multiples, and dense. */
+/** Keeps points whose ranks are multiples, and dense; all of them where there is no such point. */
 static void keep_multiples(eck_curve *curve, int64_t multiple)
 {
     int64_t kept = 0;
-    for (int64_t i = 0; i < curve->count; i++) {
-        const eck_point *p = &curve->points[i];
-        bool keep = true;
-        for (int32_t j = 0; j < p->rank_count; j++)
-            keep = keep && p->ranks[j] % multiple == 0;
-        if (keep) curve->points[kept++] = *p;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int64_t i = 0; i < curve->count; i++) {
+            const eck_point *p = &curve->points[i];
+            bool keep = true;
+            for (int32_t j = 0; j < p->rank_count; j++)
+                keep = keep && p->ranks[j] % multiple == 0;
+            if (keep && pass) curve->points[kept++] = *p;
+            if (keep && !pass) kept++;
+        }
+        if (kept < 2) return; // dense alone
+        if (pass == 0) kept = 0;
     }
     curve->count = kept;
 }
@@ -55,15 +60,16 @@ static uint32_t methods_of(const eck_layer *layer, const eck_store_options *opti
 }
 
 /** Points of other methods beside those of SVD, or instead of them; of groups, those of SVD too. */
-static eck_status add_methods(eck_curve *curve, const ecki_work *work, uint32_t methods,
-                              eck_dtype store, eck_error *err)
+static eck_status add_methods(eck_curve *curve, const ecki_work *work,
+                              const eck_curve_options *wanted, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_curve more = { NULL, 0 };
 
+    const uint32_t methods = wanted->methods;
     const bool grouped = work->model->layers[work->layer].view.dense.groups > 1;
     if ((methods & ~(1u << ECK_METHOD_SVD)) == 0 && !grouped) return ECK_OK;
-    ECK_TRY(ecki_points_compute(&more, work, methods, store, err));
+    ECK_TRY(ecki_points_compute(&more, work, wanted, err));
     if (methods >> ECK_METHOD_SVD & 1u) {
         ECK_TRY(ecki_curve_join(curve, &more, err));
     } else {
@@ -93,7 +99,9 @@ static eck_status analyze_layer(void *self, int64_t index, eck_error *err)
     const eck_dtype store = ecki_store_dtype(job->model, layer, job->options);
     ECK_TRY(eck_curve_svd(&a->view.curve, &layer->dense, &a->view.spectrum,
                           job->model->tensors[layer->weight].dtype, store, err));
-    ECK_TRY(add_methods(&a->view.curve, &work, methods_of(layer, job->options), store, err));
+    const eck_curve_options wanted = { 1, methods_of(layer, job->options), ECK_DTYPE_NONE, store,
+                                       job->options->rank_multiple };
+    ECK_TRY(add_methods(&a->view.curve, &work, &wanted, err));
     if (job->options->rank_multiple > 1)
         keep_multiples(&a->view.curve, job->options->rank_multiple);
     a->view.seconds = ecki_clock() - start;

@@ -288,13 +288,26 @@ done:
     return status;
 }
 
-eck_status ecki_points_compute(eck_curve *out, const ecki_work *work, uint32_t methods,
-                               eck_dtype store, eck_error *err)
+/** What tells the points of one request from those of another. */
+static void name_points(char *out, size_t room, const eck_curve_options *options)
+{
+    const int length =
+        snprintf(out, room, "points %u %s", options->methods, eck_dtype_name(options->store));
+
+    if (options->rank_multiple > 1)
+        snprintf(out + length, room - (size_t)length, " of %lld",
+                 (long long)options->rank_multiple);
+}
+
+eck_status ecki_points_compute(eck_curve *out, const ecki_work *work,
+                               const eck_curve_options *wanted, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_layer *layer = &work->model->layers[work->layer].view;
     const eck_weight weight = { NULL, NULL, &layer->dense };
-    eck_curve_options options = { 1, 0, work->model->tensors[layer->weight].dtype, store };
+    const eck_dtype store = wanted->store;
+    eck_curve_options options = { 1, 0, work->model->tensors[layer->weight].dtype, store,
+                                  wanted->rank_multiple };
     eck_curve curve = { NULL, 0 };
     eck_operator *w = NULL;
     char what[100], key[ECKI_HASH_HEX], *bytes = NULL;
@@ -303,10 +316,10 @@ eck_status ecki_points_compute(eck_curve *out, const ecki_work *work, uint32_t m
     ECK_TRY(eck_curve_compute(&curve, &weight, &options, &work->context, err)); // dense alone
     const int first = layer->dense.groups > 1 ? ECK_METHOD_SVD : ECK_METHOD_SPATIAL;
     for (int m = first; m <= ECK_METHOD_DEPTHWISE; m++)
-        if (methods >> m & 1u && eck_method_applies((eck_method)m, &layer->dense))
+        if (wanted->methods >> m & 1u && eck_method_applies((eck_method)m, &layer->dense))
             options.methods |= 1u << m;
     if (options.methods == 0) goto moved;
-    snprintf(what, sizeof what, "points %u %s", options.methods, eck_dtype_name(store));
+    name_points(what, sizeof what, &options);
     ECK_TRY(key_of(key, work, what, err));
     ECK_TRY(ecki_cache_get(&bytes, &count, work->cache, "points", key, err));
     if (bytes && count % (POINT * (int64_t)sizeof(double)) == 0) {

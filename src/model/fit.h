@@ -32,9 +32,10 @@ eck_status ecki_factors_compute(eck_chain *out, eck_certificate *certificate_out
                                 const ecki_work *work, const eck_point *point,
                                 const eck_fit_options *options, eck_error *err);
 
-/** Points of the methods given but SVD of a whole matrix, then dense; cached or computed. None of them applies: dense alone. */
-eck_status ecki_points_compute(eck_curve *out, const ecki_work *work, uint32_t methods,
-                               eck_dtype store, eck_error *err);
+/** Points of the methods given but SVD of a whole matrix, then dense; cached or computed. None of them applies: dense alone.
+ *  methods, store and rank_multiple are taken from `wanted`. */
+eck_status ecki_points_compute(eck_curve *out, const ecki_work *work,
+                               const eck_curve_options *wanted, eck_error *err);
 
 /** Bytes the above hold at most: for the values and points of methods (bits), or, unless NULL, for the fit of a point. */
 int64_t ecki_work_memory(const eck_layer *layer, eck_dtype dtype, uint32_t methods,

@@ -73,11 +73,13 @@ class eck_curve_options(Structure):
     methods: int
     original: int
     store: int
+    rank_multiple: int
     _fields_ = [
         ("version", c_uint32),
         ("methods", c_uint32),
         ("original", c_int),
         ("store", c_int),
+        ("rank_multiple", c_int64),
     ]
 
 
@@ -106,7 +108,7 @@ class eck_weight(Structure):
 
 
 def ECK_CURVE_OPTIONS_INIT() -> eck_curve_options:
-    return eck_curve_options(1, 2, 2, 2)
+    return eck_curve_options(1, 2, 2, 2, 1)
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {

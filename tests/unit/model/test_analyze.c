@@ -47,6 +47,23 @@ static void multiples_thin_the_curve(void **state)
             assert_int_equal(curve->points[j].ranks[0] % 8, 0);
     }
     eck_analysis_free(analysis);
+    // No layer has 4096 ranks: all there are.
+    options.rank_multiple = 4096;
+    OK(eck_model_analyze(&analysis, model, &options, NULL, err_));
+    for (int64_t i = 0; i < eck_analysis_count(analysis); i++)
+        assert_true(eck_analysis_layer(analysis, i)->curve.points[0].ranks[0] == 1);
+    eck_analysis_free(analysis);
+    // Of pairs and triples of ranks enough are listed.
+    options.rank_multiple = 8;
+    options.methods = 1u << ECK_METHOD_TUCKER2;
+    OK(eck_model_analyze(&analysis, model, &options, NULL, err_));
+    const eck_curve *pairs = &eck_analysis_layer(analysis, 2)->curve;
+    // Inputs 8 .. 32 with outputs 8 .. 48, but for pairs that are larger than the layer or beaten by another.
+    assert_true(pairs->count > 4 && pairs->points[0].method == ECK_METHOD_TUCKER2);
+    for (int64_t j = 0; j + 1 < pairs->count; j++)
+        assert_true(pairs->points[j].ranks[0] % 8 == 0 && pairs->points[j].ranks[1] % 8 == 0);
+    eck_analysis_free(analysis);
+    options.methods = 0;
     options.rank_multiple = 0;
     REFUSED(ECK_E_RANGE, "multiple", eck_model_analyze(&analysis, model, &options, NULL, err_));
     eck_model_close(model);
