@@ -9,7 +9,7 @@ static const double numbers[] = { 3, 0, 0, 0, 2.385, 0, 0, 0, 0 };
 
 static const char svd_keys[] =
     "rows cols dtype rank numerical_rank tolerance engine solver reproducible seconds "
-    "seconds_total bytes_read passes error energy certificate singular_values";
+    "seconds_total bytes_read passes error energy certificate spectral singular_values";
 static const char certificate_keys[] =
     "kind norm value low optimum excess floor probability stored orthogonality";
 
@@ -22,6 +22,7 @@ static void test_svd(void **state)
     char *text = NULL;
     eck_svd_options options = ECK_SVD_OPTIONS_INIT;
     options.rank = 1;
+    options.spectral_proof = true;
     assert_int_equal(eck_operator_dense(&a, eck_view_matrix(numbers, ECK_DTYPE_F64, 3, 3), &err),
                      ECK_OK);
     assert_int_equal(eck_svd_compute(&svd, a, &options, NULL, &err), ECK_OK);
@@ -45,6 +46,9 @@ static void test_svd(void **state)
     expect_real(document, "certificate.optimum.0", svd->certificate.optimum_low);
     expect_real(document, "certificate.optimum.1", svd->certificate.optimum_high);
     expect_real(document, "certificate.probability", 0);
+    expect_real(document, "spectral.bound", svd->spectral.bound);
+    expect_real(document, "spectral.relative", svd->spectral.bound / 3);
+    expect_integer(document, "spectral.above", 1); // 3 alone lies above a bound of 2.385
     assert_int_equal(json_array_size(expect_member(document, "singular_values")), 3);
     expect_real(document, "singular_values.0", ((const double *)svd->s->data)[0]);
     json_decref(document);
@@ -67,11 +71,13 @@ static void test_unknowns_are_null(void **state)
     eck_svd svd = { .rows = 1, .cols = 1, .rank = 1, .solver = "dgesdd", .s = values };
     svd.certificate.orthogonality = -1;
     svd.certificate.excess_high = INFINITY;
+    svd.spectral.bound = -1;
     const eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     assert_int_equal(eck_report_svd(&text, &svd, &info, 0, &err), ECK_OK);
     json_t *const document = expect_document(text);
     expect_null(document, "certificate.orthogonality");
     expect_null(document, "certificate.excess");
+    expect_null(document, "spectral");
     json_decref(document);
     eck_array_free(values);
 }
