@@ -203,6 +203,7 @@ def test_a_thousand_calls_leak_nothing():
         with pytest.raises(eckart.CancelledError):
             eckart.svd(matrix, progress=lambda what, done, total: False)
 
+    threads = threading.active_count()  # libraries other tests imported may have some of their own
     for index in range(200):
         once(index)
     gc.collect()
@@ -214,7 +215,7 @@ def test_a_thousand_calls_leak_nothing():
     # U and Vt are 25,600 bytes each; the heap itself may move by some pages.
     print(f"{grown} bytes more after 1000 rounds, 4e6 allowed")
     assert grown <= 4e6
-    assert threading.active_count() == 1
+    assert threading.active_count() <= threads
 
 
 def test_calls_that_work_on_a_thread_leak_nothing():
