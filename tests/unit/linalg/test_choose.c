@@ -40,6 +40,7 @@ static eck_engine_choice choose(int64_t rows, int64_t cols, eck_dtype storage,
     eck_engine_choice choice = { ECK_ENGINE_AUTO, 0.0, 0.0, 0.0, -1, NULL };
     eck_context context = ECK_CONTEXT_INIT;
     context.memory = memory;
+    context.threads = 2; // every thread takes panels
     eck_operator *const a = shape_of(rows, cols, storage);
     expect_ok(eck_svd_choose(&choice, a, options, &context, &err), &err);
     assert_non_null(choice.reason);
