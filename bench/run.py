@@ -156,15 +156,15 @@ def processor():
         return platform.processor() or platform.machine()
 
 
-def pair(commands, first, size, best):
-    """One pair, alternating, once the machine is at its rate; None if it never was."""
+def pair(commands, first, size, best, timed=run):
+    """One pair, alternating, once the machine is at its rate; None if it never was. timed tells of one side."""
     for _ in range(RETRIES):
         rate = gemm(size)
         if rate["sgemm"] < VOID_BELOW * best:
             time.sleep(3)
             continue
         order = list(commands) if first else list(commands)[::-1]
-        times = {side: run(commands[side]) for side in order}
+        times = {side: timed(commands[side]) for side in order}
         after = gemm(size)
         if after["sgemm"] >= VOID_BELOW * best:
             return {"gemm": rate, "gemm_after": after["sgemm"], **times}

@@ -6,8 +6,8 @@ Writes bench/results/leading-<case>.json. All sides run in this process on the s
 changing; a turn counts only while the machine's gemm rate is at least 80 % of what it has shown (run.py). Peers run as
 their documentation tells: randomized_svd with its automatic power iterations or 15, svd_lowrank with ten more columns than
 terms and two iterations, torch.linalg.svd of the whole. The error of every side is the relative Frobenius norm of A - U S V^T
-in float64, and its excess that over the optimum, from all singular values or, where these would take an hour, from the bound
-in eckart's certificate.
+in float64, and its excess that over the optimum, from all singular values or, where these would take minutes, from the
+bound in eckart's certificate.
 """
 
 import argparse
@@ -92,22 +92,10 @@ def stored(a, kind):
     return a if kind == "f32" else torch.from_numpy(a).to(torch.bfloat16)
 
 
-def turn(sides, first, size, best):
-    """Seconds of every side once, or None when the machine is not at its rate."""
-    for _ in range(run.RETRIES):
-        rate = run.gemm(size)
-        if rate["sgemm"] < run.VOID_BELOW * best:
-            time.sleep(3)
-            continue
-        seconds = {}
-        for name in list(sides) if first else list(sides)[::-1]:
-            start = time.perf_counter()
-            sides[name]()
-            seconds[name] = time.perf_counter() - start
-        after = run.gemm(size)
-        if after["sgemm"] >= run.VOID_BELOW * best:
-            return {"gemm": rate, "gemm_after": after["sgemm"], **seconds}
-    return None
+def seconds_of(side):
+    start = time.perf_counter()
+    side()
+    return time.perf_counter() - start
 
 
 def measure(case, pairs, size, best):
@@ -127,7 +115,7 @@ def measure(case, pairs, size, best):
     found["eckart"].update(engine=told.engine, proven=told.certificate.excess_high)
     done = []
     for index in range(pairs):
-        one = turn(sides, index % 2 == 0, size, best)
+        one = run.pair(sides, index % 2 == 0, size, best, seconds_of)
         if one is None:
             print(f"void: gemm stays below {run.VOID_BELOW:.0%} of {best:.0f} GFLOP/s", flush=True)
             return None

@@ -223,13 +223,12 @@ static eck_svd_options make_options(const svd_settings *from)
 }
 
 // The leading terms alone, which read A a number of times that only the spectrum knows.
-static void explain_krylov(session *run, const eck_svd_options *options)
+static void explain_krylov(session *run, const eck_svd_options *options, double reads)
 {
-    const double k = (double)options->rank, block = k <= 128 ? 16 : k <= 1024 ? 32 : 64;
     session_say(run, "a block Krylov space in f32, then factors in f64");
-    if (options->rule == ECK_RULE_RANK)
-        session_say(run, "about %.0f reads of A for rank %.0f, more for flat spectra",
-                    2.3 * k / block + 6, k);
+    if (options->rule == ECK_RULE_RANK && reads > 0)
+        session_say(run, "about %.0f reads of A for rank %lld, more for flat spectra", reads,
+                    (long long)options->rank);
     session_say(
         run,
         "it grows until random probes confirm an error within %g of the optimum, wrong with "
@@ -269,7 +268,7 @@ static void explain_proof(session *run, const eck_svd_options *options)
 // What a lane would cost, in operations of an f64 product; nothing for one that cannot do it.
 static void explain_cost(session *run, const char *name, double cost)
 {
-    if (isfinite(cost)) session_say(run, "  %-9s about %.3g GFLOP", name, cost / 1e9);
+    if (isfinite(cost)) session_say(run, "  %-6s about %.3g GFLOP", name, cost / 1e9);
 }
 
 // What will be computed, how, why so, and what it costs.
@@ -292,10 +291,9 @@ static eck_status explain(session *run, const eck_operator *a, const eck_svd_opt
     session_say(run, "engine %s: %s; in the time of f64 products:", eck_engine_name(engine),
                 stream ? "the matrix is larger than the memory allowed" : choice.reason);
     explain_cost(run, "exact", choice.exact);
-    explain_cost(run, "deflated", choice.deflated);
     explain_cost(run, "krylov", choice.krylov);
     if (engine == ECK_ENGINE_KRYLOV)
-        explain_krylov(run, options);
+        explain_krylov(run, options, choice.expected_reads);
     else
         explain_exact(run, info, options, stream);
     session_say(run, "BLAS: %s", eck_blas_description());

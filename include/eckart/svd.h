@@ -181,16 +181,18 @@ ECK_API eck_status eck_svd_operator(eck_operator **out, const eck_svd *svd, eck_
 
 /** Engine AUTO for one matrix: the lane, and what a table of costs says of each. */
 typedef struct eck_engine_choice {
-    eck_engine engine; /**< EXACT, DEFLATED or KRYLOV */
-    double exact, deflated,
-        krylov; /**< cost, in the time of an F64 product of so many operations; infinity: no lane for it */
+    eck_engine engine; /**< EXACT or KRYLOV, or the one that was asked for */
+    double exact,
+        krylov; /**< cost, in the time of an F64 product of so many operations; infinity: the lane cannot do it */
+    double
+        expected_reads; /**< of A by KRYLOV, for a spectrum like i^-0.5; 0 where it cannot do it */
     int64_t reads; /**< KRYLOV: reads of A after which it gives up and EXACT answers; else 0 */
     const char *reason; /**< a sentence without its full stop; static */
 } eck_engine_choice;
 
 /**
- * What eck_svd_compute() will do for engine AUTO. The choice depends on shape, storage, nonzeros, options, the memory the
- * context allows and the kind of processor: never on a timing or the number of threads, so that bytes do not either.
+ * What eck_svd_compute() will do for engine AUTO. The choice depends on shape, storage, nonzeros, options and the kind of
+ * processor, and where the context limits memory on that and its threads: never on a timing.
  *
  * out      the choice; for another engine in the options that engine, with the costs
  * Cost     none worth naming

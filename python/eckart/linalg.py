@@ -260,7 +260,7 @@ def svd(
     full_matrices  complete U and Vt to square ones
     engine         "exact": all values, then the vectors of the rank; "deflated": its way with a reduction in float32, for
                    a given rank; "krylov": the leading terms alone, in few reads of A; what these two cannot do to `excess`
-                   goes to "exact"; "auto": one of the three by what they cost, "krylov" for few terms of a large matrix;
+                   goes to "exact"; "auto": "exact" or "krylov" by what they cost, the latter for few terms of a large matrix;
                    "golub-kahan": LAPACK on the whole matrix in float64
     excess         how far above the optimum the error may stay with "deflated" and "krylov"
     proof          how the error is known: "residual", "exact" (from all values) or "bound" (probes, wrong with

@@ -8,7 +8,6 @@
 #include "base/checked.h"
 #include "base/cpu.h"
 #include "base/parallel.h"
-#include "linalg/deflated.h"
 #include "linalg/krylov_lane.h"
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
@@ -20,7 +19,6 @@ typedef struct prices {
     double gram; // of m n^2
     double two_stage, one_stage; // of 4/3 n^3
     double near, far; // of n^2 k and m n k: vectors, factors, proof
-    double deflated; // the part of what EXACT pays for n^3 and n^2 k
     double fused,
         plain; // of 4 m n b a read, where the matrix lies in memory as the kernels want it, and elsewhere
     double skinny; // of 4 n L^2: projections
@@ -28,15 +26,14 @@ typedef struct prices {
     double factors; // of m n k: F64 factors from the space
 } prices;
 
-static const prices WIDE = { 1.2, 3.0, 6.0, 12.0, 10.0, 0.8, 1.1, 2.5, 2.0, 100.0, 4.0 };
-static const prices PLAIN = { 1.2, 2.5, 4.5, 12.0, 10.0, 0.8, 1.1, 2.0, 1.5, 80.0, 4.0 };
+static const prices WIDE = { 1.2, 3.0, 6.0, 12.0, 10.0, 1.1, 2.5, 2.0, 100.0, 4.0 };
+static const prices PLAIN = { 1.2, 2.5, 4.5, 12.0, 10.0, 1.1, 2.0, 1.5, 80.0, 4.0 };
 
-// A lane must be this much cheaper than EXACT to be taken: its cost is less certain.
+// KRYLOV must be this much cheaper than EXACT to be taken: its cost is less certain.
 #define MARGIN 1.3
 // A number read from elsewhere than memory costs about as many operations.
 #define ELSEWHERE 50.0
-// Steps that KRYLOV needs for a rank, as a share of k / b, and those it needs anyway; measured over spectra from
-// i^-0.3 to i^-1.
+// Reads that KRYLOV makes for a rank, for each k / b and anyway, of a spectrum like i^-0.5 (docs/methods/krylov.md).
 #define STEPS 2.3
 #define STEPS_MORE 6.0
 
@@ -76,12 +73,6 @@ static double exact_cost(const sizes *s, const prices *p)
            p->near * s->n * s->n * s->k + p->far * s->m * s->n * s->k + reading(s, 3.0);
 }
 
-static double deflated_cost(const sizes *s, const prices *p)
-{
-    const double shared = p->gram * s->m * s->n * s->n + p->far * s->m * s->n * s->k;
-    return shared + p->deflated * (exact_cost(s, p) - shared);
-}
-
 // For so many reads.
 static double krylov_cost(const sizes *s, const prices *p, double reads)
 {
@@ -114,57 +105,47 @@ static const char *exact_alone(const eck_operator *a, const eck_svd_options *o)
     return NULL;
 }
 
-// Memory takes lanes out of the choice: those that need more than is allowed, and KRYLOV where it would need more than
-// EXACT, so that eck_svd_memory() holds for the choice as well.
+// Memory takes lanes out of the choice: those that need more than is allowed, and KRYLOV where nothing is limited and it
+// holds more than EXACT, both on one thread: without a limit no number of threads enters.
 static void weigh_memory(eck_engine_choice *out, const eck_operator *a, const eck_svd_options *o,
                          const eck_context *context)
 {
-    const int64_t allowed = context->memory > 0 ? context->memory : INT64_MAX;
-    const int32_t threads = ecki_threads(context);
-    const ecki_svd_job job = { .a = a, .context = context, .options = *o };
-    eck_svd_options option = *o;
+    eck_context alone = *context;
+    eck_svd_options exact = *o;
     int64_t columns = 0;
-    option.engine = ECK_ENGINE_DEFLATED;
-    if (ecki_svd_memory(&a->info, &option, o->rank, threads) > allowed) out->deflated = INFINITY;
-    option.engine = ECK_ENGINE_EXACT;
-    const int64_t exact = ecki_svd_memory(&a->info, &option, o->rank, threads);
-    if (exact > allowed) out->exact = INFINITY;
-    if (exact <= allowed ? ecki_krylov_memory(&job) > ecki_min(exact, allowed)
-                         : ecki_krylov_foresee(&columns, &job, NULL) != ECK_OK)
-        out->krylov = INFINITY;
-}
-
-static void weigh(eck_engine_choice *out, const sizes *s, const eck_operator *a,
-                  const eck_svd_options *o)
-{
-    const prices *const p = prices_here();
-    const double reads = STEPS * s->k / (double)ecki_krylov_block((int64_t)s->k) + STEPS_MORE;
-    const bool random = o->failure >= 1e-12 && o->failure <= 0.5;
-    out->exact = exact_cost(s, p);
-    if (ecki_deflated_fits(&a->info, o)) out->deflated = deflated_cost(s, p);
-    if (random && ecki_krylov_fits(&a->info, o)) out->krylov = krylov_cost(s, p, reads);
+    exact.engine = ECK_ENGINE_EXACT;
+    if (context->memory <= 0) {
+        alone.threads = 1;
+        const ecki_svd_job job = { .a = a, .context = &alone, .options = *o };
+        if (ecki_krylov_memory(&job) > ecki_svd_memory(&a->info, &exact, o->rank, 1))
+            out->krylov = INFINITY;
+        return;
+    }
+    const ecki_svd_job job = { .a = a, .context = context, .options = *o };
+    if (ecki_svd_memory(&a->info, &exact, o->rank, ecki_threads(context)) > context->memory)
+        out->exact = INFINITY;
+    if (ecki_krylov_foresee(&columns, &job, NULL) != ECK_OK) out->krylov = INFINITY;
 }
 
 void ecki_choose(eck_engine_choice *out, const eck_operator *a, const eck_svd_options *o,
                  const eck_context *context)
 {
     const sizes s = sizes_of(a, o);
+    const prices *const p = prices_here();
+    const bool random = o->failure >= 1e-12 && o->failure <= 0.5;
     const char *const alone = exact_alone(a, o);
-    *out = (eck_engine_choice){ ECK_ENGINE_EXACT, 0.0, INFINITY, INFINITY, 0, alone };
-    weigh(out, &s, a, o);
+    *out = (eck_engine_choice){ ECK_ENGINE_EXACT, exact_cost(&s, p), INFINITY, 0.0, 0, alone };
     if (alone) return;
+    out->reason = "the leading terms alone would not be much cheaper";
+    if (!random || !ecki_krylov_fits(&a->info, o)) return;
+    out->expected_reads = STEPS * s.k / (double)ecki_krylov_block((int64_t)s.k) + STEPS_MORE;
+    out->krylov = krylov_cost(&s, p, out->expected_reads);
     weigh_memory(out, a, o, context);
-    const double bar = out->exact / MARGIN;
-    out->reason = "the other lanes would not be much cheaper";
-    if (isfinite(out->krylov) && out->krylov <= fmin(bar, out->deflated)) {
-        out->engine = ECK_ENGINE_KRYLOV;
-        out->reads = reads_within(&s, prices_here(), out->exact);
-        out->reason = isinf(out->exact) ? "the exact lane needs more memory than is allowed"
-                                        : "few terms of a large matrix need few reads of it";
-    } else if (isfinite(out->deflated) && out->deflated <= bar) {
-        out->engine = ECK_ENGINE_DEFLATED;
-        out->reason = "for part of the values the reduction may be in F32";
-    }
+    if (isinf(out->krylov) || out->krylov > out->exact / MARGIN) return;
+    out->engine = ECK_ENGINE_KRYLOV;
+    out->reads = reads_within(&s, p, out->exact);
+    out->reason = isinf(out->exact) ? "the exact lane needs more memory than is allowed"
+                                    : "few terms of a large matrix need few reads of it";
 }
 
 eck_status eck_svd_choose(eck_engine_choice *out, const eck_operator *a,

@@ -207,6 +207,8 @@ static eck_status eigen_options(ecki_svd_job *job, const eck_svd_options *given,
     if (status == ECK_OK && job->options.engine == ECK_ENGINE_KRYLOV)
         return ecki_error(err, ECK_E_RANGE, -1,
                           "engine 'krylov' has no form for symmetric matrices");
+    if (status == ECK_OK && job->options.spectral_proof)
+        return ecki_error(err, ECK_E_RANGE, -1, "a spectral proof is of U, S and V");
     if (status != ECK_OK) return status;
     const bool vectors = ecki_wants_factors(&job->options);
     job->options.want = ECK_WANT_VALUES | (vectors ? ECK_WANT_LEFT | ECK_WANT_RIGHT : 0);

@@ -200,11 +200,12 @@ static double krylov_bytes(const ecki_svd_job *job, const sizes *s, double most)
     const double b = (double)ecki_krylov_block((int64_t)(s->k > 0.0 ? s->k : 512.0));
     const bool right = ecki_krylov_side(job->a) == ECK_SIDE_RIGHT;
     const double n = right ? s->cols : s->rows, m = right ? s->rows : s->cols;
-    const double held = 0.5 * n * (most + b) + n * b + most * most + 4.0 * b * most;
     const double panel = 0.5 * (double)ecki_normal_lines((int64_t)smaller(n, 1e12)) * (n + b);
     const double pieces = 0.5 * ceil(n / 512.0) * most * b;
     const double fused = job->a->view ? ecki_fused_memory(m, n, b, (int32_t)s->threads) : 0.0;
-    const double product = larger(larger(panel, n * b), fused);
+    // the room of the fused product is kept until the factors are there
+    const double held = 0.5 * n * (most + b) + n * b + most * most + 4.0 * b * most + fused;
+    const double product = larger(panel, n * b);
     const double step = 3.0 * n * b + larger(product, larger(pieces, scan_phase(s)));
     const double small = 5.0 * most * most + 20.0 * most;
     const double k = s->k > 0.0 ? s->k : most;

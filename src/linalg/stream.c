@@ -446,6 +446,8 @@ eck_status eck_svd_stream(eck_svd **out, const eck_operator *a, const eck_svd_op
                 a->name);
     ECK_REQUIRE(ecki_wants_factors(&job.options) && !(job.options.want & ECK_WANT_FULL),
                 ECK_E_RANGE, -1, "a stream is of factors of a rank, not of values or full bases");
+    ECK_REQUIRE(!job.options.spectral_proof, ECK_E_RANGE, -1,
+                "a stream has no spectral proof: its long factor is gone");
     ECK_TRY(ecki_stream_require_memory(&job, 0, err));
     ECK_TRY(ecki_spectrum_build(&spectrum, a, true, &fit, err));
     job.spectrum = job.own = spectrum;

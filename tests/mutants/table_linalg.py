@@ -85,15 +85,22 @@ LINALG = [
     {
         "name": "auto-takes-a-lane-that-is-a-little-cheaper",
         "file": "src/linalg/choose.c",
-        "old": "const double bar = out->exact / MARGIN;",
-        "new": "const double bar = out->exact * 1e3;",
+        "old": "out->krylov > out->exact / MARGIN",
+        "new": "out->krylov > out->exact * 1e3",
         "tests": ["choose"],
     },
     {
         "name": "auto-forgets-the-memory-of-the-exact-lane",
         "file": "src/linalg/choose.c",
-        "old": "    if (exact > allowed) out->exact = INFINITY;\n",
-        "new": "",
+        "old": "> context->memory)\n        out->exact = INFINITY;",
+        "new": "> context->memory)\n        out->exact *= 1.0;",
+        "tests": ["choose"],
+    },
+    {
+        "name": "the-choice-looks-at-threads",
+        "file": "src/linalg/choose.c",
+        "old": "        alone.threads = 1;",
+        "new": "        alone.threads = context->threads;",
         "tests": ["choose"],
     },
     {

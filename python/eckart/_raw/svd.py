@@ -174,15 +174,15 @@ class eck_svd(Structure):
 class eck_engine_choice(Structure):
     engine: int
     exact: float
-    deflated: float
     krylov: float
+    expected_reads: float
     reads: int
     reason: Bytes | None
     _fields_ = [
         ("engine", c_int),
         ("exact", c_double),
-        ("deflated", c_double),
         ("krylov", c_double),
+        ("expected_reads", c_double),
         ("reads", c_int64),
         ("reason", c_char_p),
     ]

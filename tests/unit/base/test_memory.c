@@ -213,6 +213,25 @@ static void macros(void **state)
     assert_true(ecki_memory_now() == before);
 }
 
+// A room is the same block as long as it is large enough, and grows in one go.
+static void rooms(void **state)
+{
+    (void)state;
+    const int64_t before = ecki_memory_now();
+    ecki_room room = { NULL, 0 };
+    void *const first = ecki_room_take(&room, 100, 8);
+    assert_non_null(first);
+    assert_ptr_equal(ecki_room_take(&room, 200, 4), first);
+    assert_ptr_equal(ecki_room_take(&room, 0, 4), first);
+    char *const larger = ecki_room_take(&room, 1000, 8);
+    assert_non_null(larger);
+    memset(larger, 1, 8000);
+    assert_null(ecki_room_take(&room, INT64_MAX, 8));
+    assert_true(ecki_memory_now() == before); // nothing is left of what was in it
+    ecki_room_clear(&room);
+    ecki_room_clear(&room);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +243,7 @@ int main(void)
         cmocka_unit_test(allocator_of_the_host),
         cmocka_unit_test(incomplete_allocators),
         cmocka_unit_test(macros),
+        cmocka_unit_test(rooms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

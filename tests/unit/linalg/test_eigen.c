@@ -54,6 +54,12 @@ static void asymmetry(void **state)
     numbers[7] = 0.26;
     sample b = sample_of(numbers, 3, 3, ECK_DTYPE_F64);
     assert_int_equal(eck_eigen_compute(&eigen, b.op, NULL, NULL, &err), ECK_E_RANGE);
+    eck_svd_options proven = ECK_SVD_OPTIONS_INIT;
+    proven.rank = 1;
+    proven.spectral_proof = true;
+    eck_error why = ECK_ERROR_INIT;
+    assert_int_equal(eck_eigen_compute(&eigen, b.op, &proven, NULL, &why), ECK_E_RANGE);
+    assert_string_equal(why.message, "a spectral proof is of U, S and V");
     assert_int_equal(err.offset, 7);
     sample_free(&b);
     numbers[7] = NAN;

@@ -173,6 +173,10 @@ static void refusals(void **state)
     assert_int_equal(eck_svd_stream(&svd, a.op, &options, &sink, NULL, &err), ECK_E_RANGE);
     options = ranked(4, false, ECK_DTYPE_F32);
     assert_int_equal(eck_svd_stream(&svd, wide.op, &options, &sink, NULL, &err), ECK_E_RANGE);
+    options.spectral_proof = true;
+    assert_int_equal(eck_svd_stream(&svd, a.op, &options, &sink, NULL, &err), ECK_E_RANGE);
+    assert_non_null(strstr(err.message, "no spectral proof"));
+    options.spectral_proof = false;
     const eck_context little = { 1, 1, 1000, NULL, NULL };
     assert_int_equal(eck_svd_stream(&svd, a.op, &options, &sink, &little, &err), ECK_E_BUDGET);
     sample_free(&wide);
