@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/memory.h"
 
 // Nobody reads from it: choices look at the shape only.
@@ -46,6 +47,7 @@ static eck_engine_choice choose(int64_t rows, int64_t cols, eck_dtype storage,
     assert_non_null(choice.reason);
     assert_true(strlen(choice.reason) > 5 && choice.exact > 0.0);
     assert_true((choice.reads > 0) == (choice.engine == ECK_ENGINE_KRYLOV));
+    if (choice.engine == ECK_ENGINE_KRYLOV) assert_true(1.3 * choice.krylov <= choice.exact);
     eck_operator_free(a);
     return choice;
 }
@@ -72,6 +74,16 @@ static void ranks(void **state)
         assert_int_equal(many.engine, ECK_ENGINE_EXACT);
         assert_true(isinf(many.krylov) && many.expected_reads == 0.0);
     }
+    // A lane that could answer and is hardly cheaper is not taken; there are such shapes where memory is no reason.
+    int hardly = 0;
+    for (int64_t n = 256; n <= 4096; n *= 2)
+        for (int64_t k = n / 64; k <= n / 8; k += ecki_max(n / 64, 1)) {
+            const eck_svd_options options = of_rank(k);
+            const eck_engine_choice choice =
+                choose(n, n, ECK_DTYPE_F32, &options, INT64_C(1) << 50);
+            hardly += choice.engine == ECK_ENGINE_EXACT && isfinite(choice.krylov);
+        }
+    assert_true(hardly > 0);
     // The costs of one shape grow with the rank, and that of krylov the faster.
     double before[2] = { 0.0, 0.0 };
     for (int64_t k = 16; k <= 1024; k *= 2) {
