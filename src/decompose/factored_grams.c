@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "decompose/factored_parts.h"
 #include "linalg/gemm.h"
+#include "linalg/gram.h"
 #include "linalg/lapack.h"
 #include "tensor/codec.h"
 
@@ -83,7 +84,8 @@ done:
 }
 
 /** The Gram of a side, n x n, on and below the diagonal, from panels while they lie in cache. */
-static eck_status panels_gram(double *gram, ecki_panels *panels, eck_error *err)
+static eck_status panels_gram(double *gram, ecki_panels *panels, ecki_gram_panel *packed,
+                              eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = panels->f->info.width;
@@ -92,10 +94,12 @@ static eck_status panels_gram(double *gram, ecki_panels *panels, eck_error *err)
     panels->largest = 0;
     for (int64_t at = 0; at < panels->length; at += panels->height) {
         const int64_t count = ecki_min(panels->height, panels->length - at);
-        const ecki_matrix lines = left ? ecki_transposed(ecki_matrix_of(panels->room, count, n))
-                                       : ecki_matrix_of(panels->room, n, count);
+        const ecki_matrix lines = left ? ecki_matrix_of(panels->room, count, n)
+                                       : ecki_transposed(ecki_matrix_of(panels->room, n, count));
         ecki_panels_read(panels, panels->room, at, count);
-        ECK_TRY(ecki_syrk(1, lines, at > 0 ? 1 : 0, ecki_panel(gram, ECK_DTYPE_F64, n, n), err));
+        ecki_gram_pack(packed, 0, 0, lines);
+        ECK_TRY(
+            ecki_gram_add(at == 0, ecki_panel(gram, ECK_DTYPE_F64, n, n), packed, count, 1, err));
     }
 done:
     return status;
@@ -105,13 +109,17 @@ static eck_status side_gram(double *gram, eck_factored *f, eck_side side, eck_er
 {
     eck_status status = ECK_OK;
     ecki_panels panels = { 0 };
+    ecki_gram_panel packed = { 0 };
     bool again = false;
 
     ECK_TRY(ecki_panels_init(&panels, f, side, err));
-    ECK_TRY(panels_gram(gram, &panels, err));
+    ECK_TRY(
+        ecki_gram_panel_init(&packed, ecki_gram_kernels_here(), f->info.width, panels.height, err));
+    ECK_TRY(panels_gram(gram, &panels, &packed, err));
     ECK_TRY(ecki_panels_judge(&panels, f, &again, err));
-    if (again) ECK_TRY(panels_gram(gram, &panels, err));
+    if (again) ECK_TRY(panels_gram(gram, &panels, &packed, err));
 done:
+    ecki_gram_panel_clear(&packed);
     ecki_panels_clear(&panels);
     return status;
 }

@@ -7,6 +7,7 @@
  */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "base/compiler.h"
@@ -18,7 +19,7 @@
 enum {
     FAR = 60, // exponents beyond which factors are scaled
     PANEL_NUMBERS =
-        1 << 15, // a quarter of a megabyte: stays in cache beside the Gram while it is multiplied
+        1 << 16, // half a megabyte: stays in cache beside the Gram while it is multiplied
     LINES_LEAST = 16
 };
 
@@ -120,27 +121,17 @@ void ecki_panels_clear(ecki_panels *panels)
     panels->room = panels->chunk = NULL;
 }
 
-/** Contiguous numbers and where their rows go. */
-typedef struct rows_to {
-    double *out;
-    int64_t rows, cols, ld;
-} rows_to;
-
-/** to = factor x, row by row, also in place; the larger of `largest` and all |to|, infinite if one is not finite. */
-ECKI_CLONES static double scaled(rows_to to, const double *x, double factor, double largest)
+/** x = factor x; the larger of `largest` and all |x|, infinite if one is not finite. */
+ECKI_CLONES static double scaled(double *x, int64_t count, double factor, double largest)
 {
     int64_t wrong = 0;
 
-    for (int64_t i = 0; i < to.rows; i++) {
-        double *out = to.out + i * to.ld;
-        const double *row = x + i * to.cols;
 #pragma omp simd reduction(max : largest) reduction(+ : wrong)
-        for (int64_t j = 0; j < to.cols; j++) {
-            const double y = factor * row[j], size = fabs(y);
-            out[j] = y;
-            largest = size > largest ? size : largest;
-            wrong += size <= DBL_MAX ? 0 : 1;
-        }
+    for (int64_t i = 0; i < count; i++) {
+        const double y = factor * x[i], size = fabs(y);
+        x[i] = y;
+        largest = size > largest ? size : largest;
+        wrong += size <= DBL_MAX ? 0 : 1;
     }
     return wrong > 0 ? INFINITY : largest;
 }
@@ -148,16 +139,13 @@ ECKI_CLONES static double scaled(rows_to to, const double *x, double factor, dou
 /** Rows of one last factor into their columns of a panel. */
 static void read_last(ecki_panels *panels, const eck_term *term, eck_panel to, int64_t at)
 {
-    const int64_t r = to.cols;
     const double factor = term->weight * panels->f->scale[ECK_SIDE_LEFT];
+    double *const chunk = panels->chunk;
 
-    for (int64_t i = 0; i < to.rows; i += panels->height) {
-        const int64_t some = ecki_min(panels->height, to.rows - i);
-        const eck_panel chunk = ecki_panel(panels->chunk, ECK_DTYPE_F64, some, r);
-        const rows_to place = { (double *)to.data + i * to.ld, some, r, to.ld };
-        ecki_view_read(&term->last, at + i, 0, chunk);
-        panels->largest = scaled(place, panels->chunk, factor, panels->largest);
-    }
+    ecki_view_read(&term->last, at, 0, ecki_panel(chunk, ECK_DTYPE_F64, to.rows, to.cols));
+    panels->largest = scaled(chunk, to.rows * to.cols, factor, panels->largest);
+    for (int64_t i = 0; i < to.rows; i++)
+        memcpy((double *)to.data + i * to.ld, chunk + i * to.cols, (size_t)to.cols * sizeof *chunk);
 }
 
 void ecki_panels_read(ecki_panels *panels, double *out, int64_t at, int64_t count)
@@ -175,8 +163,7 @@ void ecki_panels_read(ecki_panels *panels, double *out, int64_t at, int64_t coun
         } else {
             double *rows = out + column * count;
             ecki_view_read(&term->first, 0, at, ecki_panel(rows, ECK_DTYPE_F64, r, count));
-            const rows_to place = { rows, 1, r * count, r * count };
-            panels->largest = scaled(place, rows, f->scale[ECK_SIDE_RIGHT], panels->largest);
+            panels->largest = scaled(rows, r * count, f->scale[ECK_SIDE_RIGHT], panels->largest);
         }
         column += r;
     }

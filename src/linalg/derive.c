@@ -1,7 +1,7 @@
 // Every method of an operator from its `read` (or `read` from its products), in panels whose size
 // depends on the matrix alone and whose results are added in the order of the panels. Always true:
 // tasks write to places of their own, so that the number of threads changes no bit, except in a
-// Gram, whose one product per panel belongs to the BLAS.
+// Gram where there is no kernel for it (gram.h) and its products belong to the BLAS.
 #include <math.h>
 #include <string.h>
 
@@ -9,11 +9,13 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "linalg/gemm.h"
+#include "linalg/gram.h"
 #include "linalg/op.h"
 #include "linalg/pool.h"
 #include "tensor/codec.h"
 
-enum { LANES = 8, GRAM_ROWS = 64, READ_COLS = 256 };
+// A task of a Gram reads GRAM_NUMBERS in whole lines, or GRAM_COLUMNS columns of them.
+enum { LANES = 8, GRAM_NUMBERS = 1 << 15, GRAM_LINES = 16, GRAM_COLUMNS = 72, READ_COLS = 256 };
 
 static int64_t tiles_of(int64_t count, int64_t tile)
 {
@@ -75,7 +77,11 @@ typedef struct derive_job {
     struct tile_scan *scans; // of every tile, row by row of tiles; of a Gram: of its panel's blocks
     bool nonfinite; // a block of the Gram's panels so far had such numbers
     int64_t col_tiles;
-    int64_t origin; // first column or row of the Gram panel being read
+    ecki_gram_panel
+        panel; // of a Gram: of rows of A for its right side, of columns for the left one
+    int64_t lines, origin; // lines in it now, the first of them
+    int64_t each; // lines, or for the left side columns of the Gram, of one task
+    int64_t scan_count, tasks_before; // scans of all panels; tasks of those before this one
 } derive_job;
 
 // out[rows of a panel] = scale A[panel,:] x, over tiles of columns from the left.
@@ -249,81 +255,121 @@ static tile_scan scan_block(const double *x, eck_panel shape, int64_t origin, in
     return scan;
 }
 
-// Reads 64 rows of the Gram panel to their place in it, scaled. job->in is the panel.
+// Lines that one task reads for the right side of a Gram.
+static int64_t gram_lines(int64_t order)
+{
+    return ecki_max(GRAM_LINES, GRAM_NUMBERS / ecki_max(order, 1));
+}
+
+// Reads part of the panel, scans it and packs it: some of its lines, or for the left side of the Gram, whose lines are columns
+// of A, some numbers of all lines.
 static eck_status gram_task(void *self, int64_t index, eck_error *err)
 {
     derive_job *const job = self;
-    const int64_t first = index * GRAM_ROWS;
-    const int64_t rows = ecki_min(GRAM_ROWS, job->in.rows - first);
-    double *const place = (double *)job->in.data + first * job->in.ld;
-    const eck_panel shape = ecki_panel(place, ECK_DTYPE_F64, rows, job->in.cols);
-    const bool by_rows = job->col_tiles == 0;
-    const int64_t row = by_rows ? job->origin + first : first, col = by_rows ? 0 : job->origin;
-    const eck_status status = ecki_operator_block(job->a, row, col, shape, job->scale, err);
-    const int64_t cols = job->a->info.cols;
-    if (status == ECK_OK && job->scans)
-        job->scans[index] = scan_block(place, shape, row * cols + col, cols);
+    eck_status status = ECK_OK;
+    const bool right = job->col_tiles == 0;
+    const int64_t first = index * job->each, cols = job->a->info.cols;
+    const int64_t count = ecki_min(job->each, (right ? job->lines : job->panel.order) - first);
+    const int64_t row = right ? job->origin + first : first, col = right ? 0 : job->origin;
+    double *const buffer = ecki_pool_take(&job->pool);
+    const eck_panel block =
+        ecki_panel(buffer, ECK_DTYPE_F64, count, right ? job->panel.order : job->lines);
+    ECK_TRY(ecki_operator_block(job->a, row, col, block, job->scale, err));
+    if (job->scans)
+        job->scans[job->tasks_before + index] = scan_block(buffer, block, row * cols + col, cols);
+    const ecki_matrix packed = ecki_matrix_panel(block);
+    ecki_gram_pack(&job->panel, right ? first : 0, right ? 0 : first,
+                   right ? packed : ecki_transposed(packed));
+done:
+    ecki_pool_give(&job->pool, buffer);
     return status;
+}
+
+double ecki_gram_memory(double order, double length, int32_t threads)
+{
+    const int64_t whole = (int64_t)fmin(order, 1e9);
+    const double width = fmin((double)ecki_gram_width(whole), length);
+    const double by_lines = order * fmin(width, (double)gram_lines(whole));
+    const double by_columns = width * fmin(order, ecki_gram_columns_most(GRAM_COLUMNS));
+    return ecki_gram_panel_numbers(order, width) + threads * fmax(by_lines, by_columns);
+}
+
+// Tasks that read a panel of so many lines.
+static int64_t gram_tasks(const derive_job *job, int64_t lines)
+{
+    return tiles_of(job->col_tiles == 0 ? lines : job->panel.order, job->each);
 }
 
 // One panel of a Gram, read and added; of a scan, the panel's blocks. A panel with numbers that are not finite is not
-// added: nobody will use the sum.
-static eck_status gram_panel(derive_job *job, bool right, bool add, eck_panel out,
-                             const eck_context *context, eck_error *err)
+// added: nobody will use the sum. `task`: how many went before.
+static eck_status gram_panel(derive_job *job, int64_t task, const eck_context *context,
+                             eck_error *err)
 {
     eck_status status = ECK_OK;
-    const int64_t tasks = tiles_of(job->in.rows, GRAM_ROWS);
-    ECK_TRY(ecki_parallel_for(tasks, crew_size(context, tasks), gram_task, job, err));
+    const int64_t tasks = gram_tasks(job, job->lines);
+    job->tasks_before = task;
+    ECK_TRY(ecki_parallel_for(tasks, job->pool.count, gram_task, job, err));
     for (int64_t i = 0; job->scans && i < tasks; i++)
-        job->nonfinite = job->nonfinite || job->scans[i].nonfinite > 0;
-    if (job->nonfinite) goto done;
-    const ecki_matrix p = ecki_matrix_panel(job->in);
-    ECK_TRY(ecki_syrk(1.0, right ? ecki_transposed(p) : p, add ? 1.0 : 0.0, out, err));
+        job->nonfinite = job->nonfinite || job->scans[task + i].nonfinite > 0;
+    if (!job->nonfinite)
+        ECK_TRY(ecki_gram_add(job->origin == 0, job->out, &job->panel, job->lines,
+                              ecki_threads(context), err));
 done:
     return status;
 }
 
-// Blocks of a scan that goes with a Gram of this order, panel by panel.
-static int64_t gram_blocks(int64_t order, int64_t length, bool right)
-{
-    const int64_t width = ecki_max(ecki_min(ecki_gram_width(order), length), 1);
-    const int64_t panels = tiles_of(length, width);
-    return panels * tiles_of(right ? width : order, GRAM_ROWS);
-}
-
-// out = scale^2 sum over panels P of P^T P (side right, P a panel of rows) or P P^T (left, of
-// columns). scans: of every block that is read, or NULL.
-static eck_status add_panels(tile_scan *scans, const eck_operator *a, eck_side side, double scale,
-                             eck_panel out, const eck_context *context, eck_error *err)
+// A panel and what its tasks read into. col_tiles 0: the right side.
+static eck_status gram_begin(derive_job *job, eck_side side, int64_t width,
+                             const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     const bool right = side == ECK_SIDE_RIGHT;
-    derive_job job = { .a = a, .scale = scale, .col_tiles = right ? 0 : 1, .scans = scans };
-    double *panel = NULL;
-    const int64_t order = out.rows, length = right ? a->info.rows : a->info.cols;
-    const int64_t width = ecki_min(ecki_gram_width(order), length);
-    int64_t count = 0;
-    ECK_REQUIRE(ecki_mul(order, width, &count), ECK_E_NOMEM, -1,
-                "not enough memory for a Gram panel");
-    ECK_ALLOC_RAW(panel, count);
-    if (length == 0) clear_panel(out);
-    for (int64_t at = 0; at < length && order > 0; at += width) {
-        const int64_t step = ecki_min(width, length - at);
+    const int64_t order = job->out.rows;
+    int64_t each = 0;
+    job->col_tiles = right ? 0 : 1;
+    ECK_TRY(ecki_gram_panel_init(&job->panel, ecki_gram_kernels_here(), order, width, err));
+    job->each = right ? gram_lines(order) : ecki_gram_columns(&job->panel, GRAM_COLUMNS);
+    ECK_REQUIRE(ecki_mul(ecki_min(job->each, right ? width : order), right ? order : width, &each),
+                ECK_E_NOMEM, -1, "not enough memory for a Gram panel");
+    ECK_TRY(ecki_pool_init(&job->pool, each, crew_size(context, gram_tasks(job, width)), err));
+done:
+    return status;
+}
+
+// job->out = scale^2 sum over panels P of P^T P (side right, P a panel of rows) or P P^T (left, of columns); `scanned`: the
+// scans of all blocks in job->scans, job->scan_count of them.
+static eck_status add_panels(derive_job *job, eck_side side, bool scanned,
+                             const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t length = side == ECK_SIDE_RIGHT ? job->a->info.rows : job->a->info.cols;
+    const int64_t width = ecki_min(ecki_gram_width(job->out.rows), length);
+    if (length == 0) clear_panel(job->out);
+    if (length == 0 || job->out.rows == 0) return ECK_OK;
+    ECK_TRY(gram_begin(job, side, width, context, err));
+    if (scanned) {
+        job->scan_count = length / width * gram_tasks(job, width);
+        if (length % width > 0) job->scan_count += gram_tasks(job, length % width);
+        ECK_ALLOC(job->scans, job->scan_count);
+    }
+    for (int64_t at = 0, task = 0; at < length; at += width) {
+        job->lines = ecki_min(width, length - at);
+        job->origin = at;
         ECK_TRY(ecki_progress(context, "gram", at, length, err));
-        job.in = ecki_panel(panel, ECK_DTYPE_F64, right ? step : order, right ? order : step);
-        job.origin = at;
-        ECK_TRY(gram_panel(&job, right, at > 0, out, context, err));
-        if (scans) job.scans += tiles_of(job.in.rows, GRAM_ROWS);
+        ECK_TRY(gram_panel(job, task, context, err));
+        task += gram_tasks(job, job->lines);
     }
 done:
-    ecki_free(panel);
+    ecki_pool_clear(&job->pool);
+    ecki_gram_panel_clear(&job->panel);
     return status;
 }
 
 eck_status ecki_derive_gram(const eck_operator *a, eck_side side, double scale, eck_panel out,
                             const eck_context *context, eck_error *err)
 {
-    return add_panels(NULL, a, side, scale, out, context, err);
+    derive_job job = { .a = a, .scale = scale, .out = out };
+    return add_panels(&job, side, false, context, err);
 }
 
 static eck_status scan_task(void *self, int64_t index, eck_error *err)
@@ -371,17 +417,12 @@ static eck_scan add_scans(double *sum_out, int *exponent_out, const tile_scan *s
 eck_status ecki_derive_gram_scan(eck_scan *scan_out, const eck_operator *a, eck_side side,
                                  eck_panel out, const eck_context *context, eck_error *err)
 {
-    eck_status status = ECK_OK;
-    const bool right = side == ECK_SIDE_RIGHT;
-    const int64_t count = gram_blocks(out.rows, right ? a->info.rows : a->info.cols, right);
-    tile_scan *scans = NULL;
+    derive_job job = { .a = a, .scale = 1.0, .out = out };
+    const eck_status status = add_panels(&job, side, true, context, err);
     double sum = 0.0;
     int exponent = 0;
-    ECK_ALLOC(scans, count);
-    ECK_TRY(add_panels(scans, a, side, 1.0, out, context, err));
-    *scan_out = add_scans(&sum, &exponent, scans, count);
-done:
-    ecki_free(scans);
+    if (status == ECK_OK) *scan_out = add_scans(&sum, &exponent, job.scans, job.scan_count);
+    ecki_free(job.scans);
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/gram.h"
 #include "linalg/op.h"
 #include "linalg/spectrum.h"
 #include "linalg/svd_job.h"
@@ -69,7 +70,7 @@ const eck_spectrum_info *eck_spectrum_get_info(const eck_spectrum *spectrum)
 static double gram_chain(int64_t order, int64_t length)
 {
     const int64_t width = ecki_gram_width(order);
-    return (double)(ecki_min(width, length) + length / width + 1);
+    return (double)(ecki_min(width, length) + length / ECKI_GRAM_DEPTH + 1);
 }
 
 // Bound of the absolute error of tails[k]^2, relative to the squared norm. The computed values are

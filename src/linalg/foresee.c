@@ -84,13 +84,15 @@ static double kept(const sizes *s)
 // The Gram with one panel of it, then with what its reduction works in, then packed into half of it.
 static double gram_phase(const sizes *s)
 {
-    const double width = smaller((double)ecki_gram_width((int64_t)smaller(s->n, 1e9)), s->m);
+    const double panel = ecki_gram_memory(s->n, s->m, (int32_t)s->threads);
     const double packing = s->factors && !two_stages(s) ? kept(s) : 0.0;
     const double reduction = two_stages(s) ? 620.0 * s->n + 65536.0 : 64.0 * s->n;
     const double square = two_stages(s) && s->factors ? kept(s) : s->n * s->n;
-    // a matrix in a file is scanned in the same read: 40 bytes for each 64 lines of a panel
-    const double blocks = ceil(s->m / larger(width, 1.0)) * ceil(larger(width, s->n) / 64.0);
-    return square + 5.0 * blocks + 6.0 * s->n + larger(larger(s->n * width, reduction), packing);
+    // a matrix in a file is scanned in the same read: 40 bytes for each block, at least 16 lines or 72 columns of a panel
+    const double width = smaller((double)ecki_gram_width((int64_t)smaller(s->n, 1e9)), s->m);
+    const double blocks =
+        larger(ceil(s->m / 16.0), ceil(s->m / larger(width, 1.0)) * ceil(s->n / 72.0));
+    return square + 5.0 * blocks + 6.0 * s->n + larger(larger(panel, reduction), packing);
 }
 
 // The packed reflectors, the near factor, a solver's vectors and workspace.

@@ -116,6 +116,9 @@ eck_status ecki_derive_norm(double *out, const eck_operator *a, double scale,
 /** Width of the panels of a Gram of order p: about 2^18 numbers, at least 512. */
 int64_t ecki_gram_width(int64_t order);
 
+/** Numbers of 8 bytes that a Gram of order p over so many lines works in, beside the result. */
+double ecki_gram_memory(double order, double length, int32_t threads);
+
 /** Power of two that brings `max` into [1,2), so that squares neither overflow nor vanish; 1 for 0.
  */
 double ecki_scale_of(double max);

@@ -179,8 +179,8 @@ int64_t eck_spectral_memory(const eck_operator_info *info)
 {
     const double n = (double)ecki_min(info->rows, info->cols),
                  m = (double)ecki_max(info->rows, info->cols);
-    const double width = fmin((double)ecki_gram_width((int64_t)fmin(n, 1e9)), m);
-    const double bytes = 8.0 * (n * n + 3.0 * n * fmax(width, STEPS + 1)) + 65536.0;
+    const double panel = ecki_gram_memory(n, m, ecki_threads(NULL));
+    const double bytes = 8.0 * (n * n + fmax(panel, 3.0 * n * (STEPS + 1))) + 65536.0;
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 

@@ -17,6 +17,20 @@ LINALG = [
         "tests": ["fused"],
     },
     {
+        "name": "a-gram-forgets-what-crosses-its-diagonal",
+        "file": "src/linalg/gram.c",
+        "old": "for (int64_t j = 0; j < kernels->strip && col + j <= row + i; j++)",
+        "new": "for (int64_t j = 0; j < kernels->strip && col + j < row + i; j++)",
+        "tests": ["gram"],
+    },
+    {
+        "name": "a-gram-of-a-left-side-packs-a-task-at-the-place-of-the-first",
+        "file": "src/linalg/derive.c",
+        "old": "ecki_gram_pack(&job->panel, right ? first : 0, right ? 0 : first,",
+        "new": "ecki_gram_pack(&job->panel, right ? first : 0, 0,",
+        "tests": ["derive", "exact"],
+    },
+    {
         "name": "two-stages-the-whole-correction-instead-of-half",
         "file": "src/linalg/band_tmpl.c",
         "old": "return ecki_multiply(0.5, ecki_turned",
@@ -189,15 +203,10 @@ LINALG = [
     },
     {
         "name": "the-gram-is-summed-in-f32",
-        "file": "src/linalg/derive.c",
-        "old": "    const ecki_matrix p = ecki_matrix_panel(job->in);\n",
-        "new": "    const ecki_matrix p = ecki_matrix_panel(job->in);\n"
-        "    for (int64_t i = 0; add && i < out.rows; i++)\n"
-        "        for (int64_t j = 0; j <= i; j++) {\n"
-        "            double *const x = (double *)out.data + i * out.ld + j;\n"
-        "            *x = (float)*x;\n"
-        "        }\n",
-        "tests": ["derive"],
+        "file": "src/linalg/gram.c",
+        "old": "            out[i * ld + j] += sum[i * kernels->strip + j];",
+        "new": "            out[i * ld + j] += (float)sum[i * kernels->strip + j];",
+        "tests": ["gram", "derive"],
     },
     {
         "name": "vectors-in-rising-order",
