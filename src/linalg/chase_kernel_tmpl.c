@@ -19,6 +19,7 @@ typedef ecki_i32x16 marks;
     }
 #define ROOT sqrtf
 #define SIGN copysignf
+#define LEAST 0x1p-100F
 #else
 typedef ecki_f64x8 lanes;
 typedef ecki_i64x8 marks;
@@ -28,9 +29,22 @@ typedef ecki_i64x8 marks;
     }
 #define ROOT sqrt
 #define SIGN copysign
+#define LEAST 0x1p-960
 #endif
 
 enum { B = ECKI_BAND, S = ECKI_BAND_STRIDE, LANES = 64 / sizeof(real), PARTS = B / LANES };
+
+// The reflector of x times the power of two that brings its largest number to 1, which is the same but for beta.
+static real make_scaled(ECKI_FN(ecki_reflector) * h, const real *x)
+{
+    real scaled[B], largest = 0;
+    for (int64_t i = 0; i < h->length; i++)
+        largest = (real)fmax((double)largest, fabs((double)x[i]));
+    const int exponent = -ilogb((double)largest);
+    for (int64_t i = 0; i < h->length; i++)
+        scaled[i] = (real)ldexp((double)x[i], exponent);
+    return (real)ldexp((double)ECKI_FN(ecki_make_reflector)(h, scaled), -exponent);
+}
 
 real ECKI_FN(ecki_make_reflector)(ECKI_FN(ecki_reflector) * h, const real *x)
 {
@@ -43,6 +57,8 @@ real ECKI_FN(ecki_make_reflector)(ECKI_FN(ecki_reflector) * h, const real *x)
     for (int64_t i = 1; i < h->length; i++)
         h->v[i] = 0;
     if (tail2 == 0) return x[0];
+    // Sums of squares this small have lost digits: tau would not fit v, and H not be orthogonal.
+    if (x[0] * x[0] + tail2 < LEAST) return make_scaled(h, x);
     const real beta = -SIGN(ROOT(x[0] * x[0] + tail2), x[0]);
     const real factor = 1 / (x[0] - beta);
     for (int64_t i = 1; i < h->length; i++)

@@ -31,6 +31,13 @@ LINALG = [
         "tests": ["derive", "exact"],
     },
     {
+        "name": "a-reflector-of-a-vector-whose-squares-have-no-digits",
+        "file": "src/linalg/chase_kernel_tmpl.c",
+        "old": "if (x[0] * x[0] + tail2 < LEAST)",
+        "new": "if (x[0] * x[0] + tail2 < 0)",
+        "tests": ["chase_kernel_f32", "chase_kernel_f64"],
+    },
+    {
         "name": "two-stages-the-whole-correction-instead-of-half",
         "file": "src/linalg/band_tmpl.c",
         "old": "return ecki_multiply(0.5, ecki_turned",

@@ -47,6 +47,45 @@ static long double element(const ECKI_FN(ecki_reflector) * h, int64_t i, int64_t
     return (i == j ? 1.0L : 0.0L) - (long double)h->tau * h->v[i] * h->v[j];
 }
 
+// H is orthogonal, tau v^T v = 2, and annihilates, however small the vector; or what it leaves is below any square.
+static void reflectors_of_small_vectors(void **state)
+{
+    (void)state;
+    const int lowest = ECK_REAL == 32 ? -148 : -1073;
+    for (int64_t length = 2; length <= B; length += 31)
+        for (int exponent = 0; exponent >= lowest; exponent--) {
+            real x[B], v[B];
+            ECKI_FN(ecki_reflector) h = { v, length, -7.0 };
+            fill(x, length, 5, (uint64_t)-exponent);
+            for (int64_t i = 0; i < length; i++)
+                x[i] = (real)ldexp((double)x[i], exponent);
+            const long double beta = ECKI_FN(ecki_make_reflector)(&h, x);
+            long double square = 0.0L, along = 0.0L, tail = 0.0L;
+            for (int64_t i = 0; i < length; i++) {
+                square += (long double)v[i] * v[i];
+                along += (long double)v[i] * x[i];
+                tail += i > 0 ? (long double)x[i] * x[i] : 0.0L;
+            }
+            const long double size = sqrtl(tail + (long double)x[0] * x[0]);
+            tail = sqrtl(tail);
+            // below this squares count as nothing
+            const long double gone = 8.0L * ldexpl(1.0L, lowest / 2 + 1);
+            if (h.tau == 0) {
+                assert_true(tail <= gone && beta == x[0]);
+                continue;
+            }
+            // v and tau have a few roundings each, every one in its first power
+            assert_true(fabsl(h.tau * square - 2.0L) <= 16.0L * UNIT);
+            // a vector of numbers with few digits left is still turned as far as they reach
+            const long double least = ldexpl(1.0L, lowest - 1);
+            const long double allowed = 32.0L * UNIT * size + 2.0L * least;
+            for (int64_t i = 0; i < length; i++) {
+                const long double turned = x[i] - (long double)h.tau * v[i] * along;
+                assert_true(fabsl(turned - (i == 0 ? beta : 0.0L)) <= allowed);
+            }
+        }
+}
+
 static void check_both_sides(const ECKI_FN(ecki_chase_kernels) * k, int64_t n, uint64_t seed)
 {
     real d[B * S + B], v[B], before[B * S + B];
@@ -130,7 +169,7 @@ static void reflector(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_build),
-                                        cmocka_unit_test(reflector) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_build), cmocka_unit_test(reflector),
+                                        cmocka_unit_test(reflectors_of_small_vectors) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
