@@ -12,10 +12,11 @@
 #include "linalg/gram.h"
 #include "linalg/op.h"
 #include "linalg/pool.h"
+#include "linalg/scans.h"
 #include "tensor/codec.h"
 
 // A task of a Gram reads GRAM_NUMBERS in whole lines, or GRAM_COLUMNS columns of them.
-enum { LANES = 8, GRAM_NUMBERS = 1 << 15, GRAM_LINES = 16, GRAM_COLUMNS = 72, READ_COLS = 256 };
+enum { GRAM_NUMBERS = 1 << 15, GRAM_LINES = 16, GRAM_COLUMNS = 72, READ_COLS = 256 };
 
 static int64_t tiles_of(int64_t count, int64_t tile)
 {
@@ -74,7 +75,7 @@ typedef struct derive_job {
     double scale;
     eck_panel in, out;
     ecki_pool pool;
-    struct tile_scan *scans; // of every tile, row by row of tiles; of a Gram: of its panel's blocks
+    ecki_block_scan *scans; // of every tile, row by row of tiles; of a Gram: of its panel's blocks
     bool nonfinite; // a block of the Gram's panels so far had such numbers
     int64_t col_tiles;
     ecki_gram_panel
@@ -184,77 +185,6 @@ int64_t ecki_gram_width(int64_t order)
     return ecki_max(ECKI_GRAM_WIDTH, (1 << 18) / ecki_max(order, 1));
 }
 
-// Of one tile: sum holds the squares of the finite values times 2^(-2 exponent).
-typedef struct tile_scan {
-    double max, sum;
-    int exponent;
-    int64_t first_nonfinite, nonfinite;
-} tile_scan;
-
-// Largest finite absolute value of a block; counts the others.
-static double block_max(tile_scan *scan, const double *x, eck_panel shape, int64_t origin,
-                        int64_t stride)
-{
-    double max = 0.0;
-    for (int64_t i = 0; i < shape.rows; i++) {
-        const double *const row = x + i * shape.cols;
-        double lane[LANES] = { 0.0 };
-        int64_t j = 0;
-        for (; j + LANES <= shape.cols; j += LANES)
-            for (int l = 0; l < LANES; l++) {
-                const double value = fabs(row[j + l]);
-                lane[l] = value > lane[l] || isnan(value) ? value : lane[l];
-            }
-        for (; j < shape.cols; j++)
-            lane[0] = fabs(row[j]) > lane[0] || isnan(row[j]) ? fabs(row[j]) : lane[0];
-        double row_max = 0.0;
-        for (int l = 0; l < LANES; l++)
-            row_max = lane[l] > row_max || isnan(lane[l]) ? lane[l] : row_max;
-        if (isfinite(row_max)) {
-            max = row_max > max ? row_max : max;
-            continue;
-        }
-        for (j = 0; j < shape.cols; j++) {
-            if (isfinite(row[j])) {
-                max = fabs(row[j]) > max ? fabs(row[j]) : max;
-                continue;
-            }
-            if (scan->nonfinite++ == 0) scan->first_nonfinite = origin + i * stride + j;
-        }
-    }
-    return max;
-}
-
-// Sum of the squares of the finite values, each times `scale`: eight lanes a row, then the rows.
-static double block_squares(const double *x, eck_panel shape, double scale)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < shape.rows; i++) {
-        const double *const row = x + i * shape.cols;
-        double lane[LANES] = { 0.0 };
-        int64_t j = 0;
-        for (; j + LANES <= shape.cols; j += LANES)
-            for (int l = 0; l < LANES; l++)
-                lane[l] += (row[j + l] * scale) * (row[j + l] * scale);
-        for (; j < shape.cols; j++)
-            lane[j % LANES] += (row[j] * scale) * (row[j] * scale);
-        sum += ((lane[0] + lane[4]) + (lane[1] + lane[5])) +
-               ((lane[2] + lane[6]) + (lane[3] + lane[7]));
-    }
-    return sum;
-}
-
-// The scan of one block that was read, whose first number is `origin` and whose rows lie `stride` apart in A.
-static tile_scan scan_block(const double *x, eck_panel shape, int64_t origin, int64_t stride)
-{
-    tile_scan scan = { 0.0, 0.0, 0, -1, 0 };
-    scan.max = block_max(&scan, x, shape, origin, stride);
-    const double scale = ecki_scale_of(scan.max);
-    scan.exponent = -ilogb(scale);
-    scan.sum = scan.nonfinite ? 0.0 : block_squares(x, shape, scale);
-    return scan;
-}
-
 // Lines that one task reads for the right side of a Gram.
 static int64_t gram_lines(int64_t order)
 {
@@ -276,7 +206,8 @@ static eck_status gram_task(void *self, int64_t index, eck_error *err)
         ecki_panel(buffer, ECK_DTYPE_F64, count, right ? job->panel.order : job->lines);
     ECK_TRY(ecki_operator_block(job->a, row, col, block, job->scale, err));
     if (job->scans)
-        job->scans[job->tasks_before + index] = scan_block(buffer, block, row * cols + col, cols);
+        job->scans[job->tasks_before + index] =
+            ecki_scan_block(buffer, block, row * cols + col, cols);
     const ecki_matrix packed = ecki_matrix_panel(block);
     ecki_gram_pack(&job->panel, right ? first : 0, right ? 0 : first,
                    right ? packed : ecki_transposed(packed));
@@ -376,42 +307,19 @@ static eck_status scan_task(void *self, int64_t index, eck_error *err)
 {
     derive_job *const job = self;
     const eck_operator_info *const info = &job->a->info;
-    const int64_t row = index / job->col_tiles * ECKI_PANEL_ROWS;
+    const int64_t row = index / job->col_tiles * ECKI_SCAN_ROWS;
     const int64_t col = index % job->col_tiles * ECKI_PANEL_COLS;
     double *const buffer = ecki_pool_take(&job->pool);
     const eck_panel tile =
-        ecki_panel(buffer, ECK_DTYPE_F64, ecki_min(ECKI_PANEL_ROWS, info->rows - row),
+        ecki_panel(buffer, ECK_DTYPE_F64, ecki_min(ECKI_SCAN_ROWS, info->rows - row),
                    ecki_min(ECKI_PANEL_COLS, info->cols - col));
     const eck_status status = ecki_operator_block(job->a, row, col, tile, 1.0, err);
     if (status == ECK_OK) {
         const int64_t origin = row * info->cols + col;
-        job->scans[index] = scan_block(buffer, tile, origin, info->cols);
+        job->scans[index] = ecki_scan_block(buffer, tile, origin, info->cols);
     }
     ecki_pool_give(&job->pool, buffer);
     return status;
-}
-
-// Adds the tiles in their order, at the exponent of the largest: norm2 = sum 2^(2 exponent).
-static eck_scan add_scans(double *sum_out, int *exponent_out, const tile_scan *scans, int64_t count)
-{
-    eck_scan all = { 0.0, 0.0, -1, 0 };
-    int exponent = -2000;
-    double sum = 0.0;
-    for (int64_t i = 0; i < count; i++) {
-        const tile_scan *const tile = &scans[i];
-        all.max = tile->max > all.max ? tile->max : all.max;
-        all.nonfinite += tile->nonfinite;
-        if (tile->nonfinite &&
-            (all.first_nonfinite < 0 || tile->first_nonfinite < all.first_nonfinite))
-            all.first_nonfinite = tile->first_nonfinite;
-        if (tile->sum > 0.0 && tile->exponent > exponent) exponent = tile->exponent;
-    }
-    for (int64_t i = 0; i < count; i++)
-        if (scans[i].sum > 0.0) sum += ldexp(scans[i].sum, 2 * (scans[i].exponent - exponent));
-    all.norm2 = ldexp(sum, 2 * exponent);
-    *sum_out = sum;
-    *exponent_out = exponent;
-    return all;
 }
 
 eck_status ecki_derive_gram_scan(eck_scan *scan_out, const eck_operator *a, eck_side side,
@@ -421,7 +329,7 @@ eck_status ecki_derive_gram_scan(eck_scan *scan_out, const eck_operator *a, eck_
     const eck_status status = add_panels(&job, side, true, context, err);
     double sum = 0.0;
     int exponent = 0;
-    if (status == ECK_OK) *scan_out = add_scans(&sum, &exponent, job.scans, job.scan_count);
+    if (status == ECK_OK) *scan_out = ecki_scans_add(&sum, &exponent, job.scans, job.scan_count);
     ecki_free(job.scans);
     return status;
 }
@@ -432,14 +340,14 @@ static eck_status scan_tiles(eck_scan *out, double *sum_out, int *exponent_out,
 {
     eck_status status = ECK_OK;
     derive_job job = { .a = a, .col_tiles = tiles_of(a->info.cols, ECKI_PANEL_COLS) };
-    const int64_t count = tiles_of(a->info.rows, ECKI_PANEL_ROWS) * job.col_tiles;
+    const int64_t count = tiles_of(a->info.rows, ECKI_SCAN_ROWS) * job.col_tiles;
     const int32_t threads = crew_size(context, count);
-    const int64_t each = ecki_max(1, ecki_min(ECKI_PANEL_ROWS, a->info.rows) *
+    const int64_t each = ecki_max(1, ecki_min(ECKI_SCAN_ROWS, a->info.rows) *
                                          ecki_min(ECKI_PANEL_COLS, a->info.cols));
     ECK_ALLOC(job.scans, count);
     ECK_TRY(ecki_pool_init(&job.pool, each, threads, err));
     ECK_TRY(ecki_parallel_for(count, threads, scan_task, &job, err));
-    *out = add_scans(sum_out, exponent_out, job.scans, count);
+    *out = ecki_scans_add(sum_out, exponent_out, job.scans, count);
 done:
     ecki_pool_clear(&job.pool);
     ecki_free(job.scans);

@@ -45,6 +45,7 @@ static double panels(const sizes *s, double rows, double cols, const double tile
 }
 
 static const double TILE[2] = { ECKI_PANEL_ROWS, ECKI_PANEL_COLS };
+static const double SCAN_TILE[2] = { ECKI_SCAN_ROWS, ECKI_PANEL_COLS };
 
 // Panels of a product with A, and with A^T.
 static double apply_panels(const sizes *s, double rows, double cols)
@@ -64,8 +65,8 @@ static double transpose_panels(const sizes *s, double rows, double cols)
 // The scan: panels, and 40 bytes for each.
 static double scan_phase(const sizes *s)
 {
-    return panels(s, s->rows, s->cols, TILE) +
-           5.0 * ceil(s->rows / TILE[0]) * ceil(s->cols / TILE[1]);
+    return panels(s, s->rows, s->cols, SCAN_TILE) +
+           5.0 * ceil(s->rows / SCAN_TILE[0]) * ceil(s->cols / SCAN_TILE[1]);
 }
 
 // True when the Gram will be reduced by way of a band.

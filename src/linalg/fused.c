@@ -24,7 +24,7 @@ enum {
     X_NUMBERS = 8192,
     REDUCE = 1024,
     APPLY_ROWS = 48,
-    APPLY_COLS = 256
+    APPLY_COLS = 64
 };
 #define GROUP_NUMBERS 3e7
 
@@ -269,6 +269,18 @@ double ecki_fused_memory(double rows, double cols, double width, int32_t threads
            1024.0;
 }
 
+// Asks for the columns from `col` on, which will be packed next, while those before are multiplied.
+static void fetch_part(const fused_job *job, int64_t row, int64_t rows, int64_t col)
+{
+    const int64_t size = eck_dtype_bits(job->a.dtype) / 8,
+                  bytes = ecki_min(APPLY_COLS, job->cols - col) * size;
+    for (int64_t i = 0; i < rows; i++) {
+        const char *const line = rows_of(job, row + i, 1, col, 1).data;
+        for (int64_t at = 0; at < bytes; at += 64)
+            __builtin_prefetch(line + at, 0, 2);
+    }
+}
+
 // Rows of out = scale a x in F64.
 static eck_status apply_task(void *self, int64_t index, eck_error *err)
 {
@@ -286,6 +298,7 @@ static eck_status apply_task(void *self, int64_t index, eck_error *err)
             .packed = packed, .rows = full, .cols = from.cols, .width = job->width
         };
         job->kernels->pack_f64(&from, full, packed);
+        fetch_part(job, row, rows, j + APPLY_COLS);
         job->kernels->inner_f64(&tile, job->wide_x + j * job->width, y);
     }
     for (int64_t i = 0; i < rows; i++)

@@ -231,10 +231,10 @@ LINALG = [
     },
     {
         "name": "a-nan-is-reported-in-the-wrong-place",
-        "file": "src/linalg/derive.c",
+        "file": "src/linalg/scans.c",
         "old": "scan->first_nonfinite = origin + i * stride + j;",
         "new": "scan->first_nonfinite = origin + i * shape.cols + j + 1;",
-        "tests": ["svd"],
+        "tests": ["scans", "derive"],
     },
     {
         "name": "the-residual-adds-where-it-should-subtract",
