@@ -29,7 +29,7 @@ typedef enum eck_method {
     ECK_METHOD_CP = 5, /**< conv: 1 x 1, a depthwise k for every dimension, 1 x 1 */
     ECK_METHOD_TT = 6, /**< conv, 2-d and 3-d: 1 x 1, a k for every dimension, 1 x 1 */
     ECK_METHOD_DEPTHWISE = 7 /**< conv: depthwise k x k with T outputs a channel, then 1 x 1 */
-} eck_method;
+} eck_method; /**< of a transposed convolution: the adjoint of what the method makes of its mirror, last stage first */
 
 /** "dense", "svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise"; static. */
 ECK_API const char *eck_method_name(eck_method method);
@@ -55,7 +55,8 @@ typedef struct eck_point {
     double error; /**< hypot(tail, floor of the storage type): what the file will hold, relative */
     double damage; /**< what a plan adds up: error^2 */
     int64_t parameters, bytes; /**< of the weights of all stages */
-    int64_t macs; /**< per output position; -1 unknown */
+    int64_t
+        macs; /**< per output position, of a transposed convolution per input position; -1 unknown */
     bool estimated; /**< between ranks that were fitted (CP): fitted before it is written */
 } eck_point;
 
@@ -74,20 +75,20 @@ ECK_API double eck_storage_floor(eck_dtype store);
 
 /**
  * The curve of plain SVD: every rank up to break-even, then dense. A layer that plain SVD does not factor (scale,
- * transposed or grouped convolution: one matrix a group) has the dense point alone. MACs count strides as carried by
- * the first stage; a lookup only copies.
+ * grouped convolution: one matrix a group) has the dense point alone. MACs count strides as carried by the first stage,
+ * of a transposed convolution by the last; a lookup only copies.
  * out       owned by the caller, eck_curve_clear()
  * dense     the layer; kind, channels, kernel, groups
- * spectrum  of its matrix [out, in/groups * kernel]
+ * spectrum  of its matrix [out, in/groups * kernel], of a transposed convolution [in, out/groups * kernel]
  * store     type the factors will be stored in; dense stays in `original`
  */
 ECK_API eck_status eck_curve_svd(eck_curve *out, const eck_stage *dense,
                                  const eck_spectrum_info *spectrum, eck_dtype original,
                                  eck_dtype store, eck_error *err);
 
-/** True if a method makes a chain of this layer: SVD of linear layers, lookups and convolutions; the others of
- *  convolutions with a kernel of more than one tap and more than one channel a group on both sides; SPATIAL and TT of
- *  kernels wide in two dimensions or more. */
+/** True if a method makes a chain of this layer: SVD of linear layers, lookups and convolutions, transposed ones too; the
+ *  others of convolutions with a kernel of more than one tap and more than one channel a group on both sides; SPATIAL and
+ *  TT of kernels wide in two dimensions or more. */
 ECK_API bool eck_method_applies(eck_method method, const eck_stage *dense);
 
 /** Every method, as a set of bits 1 << method. */
@@ -153,7 +154,7 @@ typedef struct eck_fit_options {
 
 /** What is to be factored; all borrowed. */
 typedef struct eck_weight {
-    const eck_operator *w; /**< [out, in/groups * kernel] */
+    const eck_operator *w; /**< [out, in/groups * kernel]; transposed [in, out/groups * kernel] */
     const eck_spectrum *spectrum; /**< of w, or NULL: computed */
     const eck_stage *dense; /**< the layer it is the weight of */
 } eck_weight;
@@ -191,9 +192,10 @@ ECK_API eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_ou
                                  eck_error *err);
 
 /**
- * The chain as the matrix of the layer it stands for, [out, in/groups * kernel]: reads are products in F64, one block
- * of rows at a time, never the whole. Any number of stages; linear, scale, conv (grouped too), lookup first. All but
- * the last stage are multiplied out once if they are more than one.
+ * The chain as the matrix of the layer it stands for, [out, in/groups * kernel], of a transposed convolution
+ * [in, out/groups * kernel]: reads are products in F64, one block of rows at a time, never the whole. Any number of
+ * stages; linear, scale, conv (grouped too), lookup first; of a transposed convolution conv of one tap, transposed conv
+ * and scale. All but the last stage (transposed: the first) are multiplied out once if they are more than one.
  * chain   borrowed; weights of any readable type
  * dense   only looked at
  * Errors        ECK_E_SHAPE a stage does not fit its neighbour or `dense`; ECK_E_UNSUPPORTED a kind in that place

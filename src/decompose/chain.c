@@ -11,6 +11,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "decompose/adjoint.h"
 #include "decompose/compose.h"
 #include "eckart/decompose.h"
 #include "linalg/op.h"
@@ -23,6 +24,7 @@ struct chain_operator {
     ecki_joint joint;
     eck_array *prefix; /**< product of all stages but the last; NULL if there is only one */
     eck_stage ones; /**< a scale by one, the last stage of a chain of one */
+    eck_chain mirror; /**< of a transposed convolution: the chain that is multiplied out */
     ecki_map whole; /**< shape and bounds of what is read */
     /** Of a plain product of two matrices, which vectors can pass through one by one; else NULL. */
     eck_operator *left, *right, *product;
@@ -51,7 +53,10 @@ static bool kind_allowed(const eck_stage *stage, int32_t i, const eck_stage *den
     case ECK_STAGE_SCALE:
         return dense->kind != ECK_STAGE_LOOKUP || i > 0;
     case ECK_STAGE_CONV:
+        if (ecki_is_adjoint(dense) && ecki_stage_taps(stage) != 1) return false;
         return stage->spatial == dense->spatial && dense->kind != ECK_STAGE_LOOKUP;
+    case ECK_STAGE_CONV_TRANSPOSE:
+        return stage->spatial == dense->spatial && ecki_is_adjoint(dense);
     default:
         return false;
     }
@@ -75,8 +80,8 @@ static eck_status check_sizes(const eck_stage *stage, const char *what, int32_t 
                     stage->out % stage->groups == 0,
                 ECK_E_SHAPE, -1, "%s %d: %lld groups do not divide %lld -> %lld channels", what, i,
                 (long long)stage->groups, (long long)stage->in, (long long)stage->out);
-    ECK_REQUIRE(stage->kind == ECK_STAGE_CONV || stage->groups == 1, ECK_E_SHAPE, -1,
-                "%s %d: only a convolution has groups", what, i);
+    ECK_REQUIRE(stage->kind == ECK_STAGE_CONV || ecki_is_adjoint(stage) || stage->groups == 1,
+                ECK_E_SHAPE, -1, "%s %d: only a convolution has groups", what, i);
     ECK_REQUIRE(stage->kind != ECK_STAGE_SCALE || stage->in == stage->out, ECK_E_SHAPE, -1,
                 "%s %d scales %lld channels to %lld", what, i, (long long)stage->in,
                 (long long)stage->out);
@@ -129,24 +134,32 @@ done:
     return status;
 }
 
+/** True for the kinds that have a kernel. */
+static bool is_conv(const eck_stage *stage)
+{
+    return stage->kind == ECK_STAGE_CONV || ecki_is_adjoint(stage);
+}
+
 /**
  * A stage moves by whole steps of the dense layer's kernel: it is dilated as that is, and nothing
- * before it strides along a dimension in which it has more than one tap. What the file does not say
- * (-1) is taken to be so.
+ * before it (of a transposed convolution, behind it) strides along a dimension in which it has more
+ * than one tap. What the file does not say (-1) is taken to be so.
  */
 static eck_status check_steps(const eck_chain *chain, const eck_stage *dense, int32_t d,
                               eck_error *err)
 {
     eck_status status = ECK_OK;
     int64_t stride = 1; // of all stages so far; -1 unknown
+    const bool adjoint = ecki_is_adjoint(dense);
 
-    for (int32_t i = 0; i < chain->count; i++) {
+    for (int32_t k = 0; k < chain->count; k++) {
+        const int32_t i = adjoint ? chain->count - 1 - k : k;
         const eck_stage *stage = &chain->stages[i];
-        if (stage->kind != ECK_STAGE_CONV) continue;
+        if (!is_conv(stage)) continue;
         const bool wide = stage->kernel[d] > 1;
         ECK_REQUIRE(!wide || stride == 1 || stride == -1, ECK_E_SHAPE, -1,
-                    "stage %d has a kernel of %lld after a stride of %lld", i,
-                    (long long)stage->kernel[d], (long long)stride);
+                    "stage %d has a kernel of %lld %s a stride of %lld", i,
+                    (long long)stage->kernel[d], adjoint ? "before" : "after", (long long)stride);
         ECK_REQUIRE(!wide || stage->dilation[d] < 0 || dense->dilation[d] < 0 ||
                         stage->dilation[d] == dense->dilation[d],
                     ECK_E_SHAPE, -1, "stage %d is dilated by %lld, the layer by %lld", i,
@@ -172,7 +185,7 @@ static eck_status check_kernels(const eck_chain *chain, const eck_stage *dense, 
     for (int32_t d = 0; d < dense->spatial; d++) {
         int64_t kernel = 1;
         for (int32_t i = 0; i < chain->count; i++)
-            if (chain->stages[i].kind == ECK_STAGE_CONV)
+            if (is_conv(&chain->stages[i]))
                 ECK_REQUIRE(ecki_add(kernel, chain->stages[i].kernel[d] - 1, &kernel), ECK_E_SHAPE,
                             -1, "kernels overflow");
         ECK_REQUIRE(kernel == dense->kernel[d], ECK_E_SHAPE, -1,
@@ -190,8 +203,8 @@ eck_status ecki_chain_check(const eck_chain *chain, const eck_stage *dense, eck_
     int64_t blocks = 0; // runs of channels that see separate inputs; gcd(0, n) = n
     int64_t channels = dense->in;
 
-    ECK_REQUIRE(dense->kind == ECK_STAGE_LINEAR || dense->kind == ECK_STAGE_CONV ||
-                    dense->kind == ECK_STAGE_LOOKUP,
+    ECK_REQUIRE(dense->kind == ECK_STAGE_LINEAR || dense->kind == ECK_STAGE_LOOKUP ||
+                    is_conv(dense),
                 ECK_E_UNSUPPORTED, -1, "a chain cannot stand for a layer of this kind (%d)",
                 (int)dense->kind);
     ECK_TRY(check_sizes(dense, "layer", 0, err));
@@ -288,6 +301,7 @@ static void chain_operator_free(void *memory)
     eck_operator_free(self->right);
     eck_array_free(self->prefix);
     eck_array_free(self->ones.weight);
+    eck_chain_clear(&self->mirror);
     ecki_free(self);
 }
 
@@ -372,10 +386,14 @@ static eck_status chain_operator_create(struct chain_operator **out, const eck_c
     struct chain_operator *self = NULL;
 
     ECK_ALLOC(self, 1);
+    if (ecki_is_adjoint(dense)) {
+        ECK_TRY(ecki_chain_mirror(&self->mirror, chain, err));
+        chain = &self->mirror;
+    }
     self->joint.blocks = dense->groups;
     self->joint.stage = &chain->stages[chain->count - 1];
     if (chain->count == 1) {
-        ECK_TRY(make_ones(&self->ones, dense->out, err));
+        ECK_TRY(make_ones(&self->ones, ecki_stage_rows(dense), err));
         self->joint.stage = &self->ones;
     }
     ECK_TRY(make_prefix(self, chain, err));

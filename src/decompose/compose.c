@@ -53,7 +53,8 @@ int64_t ecki_stage_taps(const eck_stage *stage)
 int64_t ecki_stage_groups(const eck_stage *stage)
 {
     if (stage->kind == ECK_STAGE_SCALE) return stage->out;
-    return stage->kind == ECK_STAGE_CONV ? stage->groups : 1;
+    return stage->kind == ECK_STAGE_CONV || stage->kind == ECK_STAGE_CONV_TRANSPOSE ? stage->groups
+                                                                                    : 1;
 }
 
 /** Frobenius norm of a weight, at least. */

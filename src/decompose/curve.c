@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "decompose/adjoint.h"
 #include "decompose/curve.h"
 #include "decompose/kernel.h"
 
@@ -220,10 +221,25 @@ done:
     return status;
 }
 
+/** The curve of a transposed convolution: that of its mirror, ranks the other way round. */
+static eck_status adjoint_curve(eck_curve *out, const eck_weight *weight,
+                                const eck_curve_options *options, const eck_context *context,
+                                eck_error *err)
+{
+    const eck_stage mirror = ecki_mirror(weight->dense);
+    const eck_weight seen = { weight->w, weight->spectrum, &mirror };
+    const eck_status status = eck_curve_compute(out, &seen, options, context, err);
+
+    for (int64_t i = 0; status == ECK_OK && i < out->count; i++)
+        ecki_point_turn(&out->points[i]);
+    return status;
+}
+
 eck_status eck_curve_compute(eck_curve *out, const eck_weight *weight,
                              const eck_curve_options *options, const eck_context *context,
                              eck_error *err)
 {
+    if (ecki_is_adjoint(weight->dense)) return adjoint_curve(out, weight, options, context, err);
     eck_status status = ECK_OK;
     const eck_curve_options defaults = ECK_CURVE_OPTIONS_INIT;
     const eck_curve_options *o = options ? options : &defaults;

@@ -11,12 +11,14 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "decompose/adjoint.h"
 
 int32_t ecki_wide_axes(int32_t *axes_out, const eck_stage *dense)
 {
     int32_t count = 0;
 
-    for (int32_t d = 0; d < dense->spatial && dense->kind == ECK_STAGE_CONV; d++)
+    if (dense->kind != ECK_STAGE_CONV && !ecki_is_adjoint(dense)) return 0;
+    for (int32_t d = 0; d < dense->spatial; d++)
         if (dense->kernel[d] > 1) axes_out[count++] = d;
     return count;
 }
@@ -25,7 +27,7 @@ bool eck_method_applies(eck_method method, const eck_stage *dense)
 {
     int32_t axes[ECK_SPATIAL_MAX];
     const int32_t wide = ecki_wide_axes(axes, dense);
-    const bool conv = dense->kind == ECK_STAGE_CONV;
+    const bool conv = dense->kind == ECK_STAGE_CONV || ecki_is_adjoint(dense);
 
     if (dense->in < 1 || dense->out < 1 || dense->groups < 1) return false;
     if (conv && (dense->in % dense->groups != 0 || dense->out % dense->groups != 0)) return false;
@@ -93,11 +95,34 @@ static int32_t pointwise_stages(eck_stage *stages, const eck_stage *dense, const
     return count + 1;
 }
 
+/** A point of a transposed convolution as one of its mirror. */
+static eck_point mirrored(const eck_stage *dense, eck_method method, const int64_t *ranks)
+{
+    eck_point point = { .method = method, .rank_count = ecki_rank_count(method, dense) };
+
+    memcpy(point.ranks, ranks, (size_t)point.rank_count * sizeof *ranks);
+    ecki_point_turn(&point);
+    return point;
+}
+
+/** The stages of a transposed convolution: those of its mirror, turned around. */
+static int32_t outline_adjoint(eck_stage *stages, const eck_stage *dense, eck_method method,
+                               const int64_t *ranks)
+{
+    const eck_stage mirror = ecki_mirror(dense);
+    const eck_point point = mirrored(dense, method, ranks);
+    const int32_t count = ecki_outline(stages, &mirror, method, point.ranks);
+
+    ecki_stages_turn(stages, count);
+    return count;
+}
+
 int32_t ecki_outline(eck_stage *stages, const eck_stage *dense, eck_method method,
                      const int64_t *ranks)
 {
     int32_t axes[ECK_SPATIAL_MAX];
     const int32_t wide = ecki_wide_axes(axes, dense);
+    if (ecki_is_adjoint(dense)) return outline_adjoint(stages, dense, method, ranks);
     const int32_t count = pointwise_stages(stages, dense, ranks, ecki_rank_count(method, dense));
 
     if (dense->kind != ECK_STAGE_CONV) {
@@ -140,9 +165,10 @@ static eck_status check_ranks(const eck_stage *dense, const eck_point *point, ec
                     "method 'cp' has the same rank throughout, found %lld and %lld",
                     (long long)point->ranks[0], (long long)point->ranks[i]);
     }
-    ECK_REQUIRE(point->method != ECK_METHOD_DEPTHWISE || point->ranks[0] % dense->in == 0,
+    const int64_t channels = ecki_mirror(dense).in;
+    ECK_REQUIRE(point->method != ECK_METHOD_DEPTHWISE || point->ranks[0] % channels == 0,
                 ECK_E_RANGE, -1, "method 'depthwise': rank %lld is no multiple of %lld channels",
-                (long long)point->ranks[0], (long long)dense->in);
+                (long long)point->ranks[0], (long long)channels);
 done:
     return status;
 }
@@ -180,7 +206,11 @@ int64_t ecki_outline_parameters(const eck_stage *dense, eck_method method, const
 int64_t ecki_outline_macs(const eck_stage *dense, eck_method method, const int64_t *ranks)
 {
     eck_stage stages[ECKI_STAGES_MAX];
-    const int32_t count = ecki_outline(stages, dense, method, ranks);
+    const eck_stage mirror = ecki_mirror(dense);
+    const eck_point point = mirrored(dense, method, ranks);
+    const bool adjoint = ecki_is_adjoint(dense);
+    // A transposed convolution does for every input what its mirror does for every output.
+    const int32_t count = ecki_outline(stages, &mirror, method, adjoint ? point.ranks : ranks);
     int64_t sum = 0;
 
     if (dense->kind == ECK_STAGE_LOOKUP) return ranks[0] * dense->out;

@@ -21,7 +21,8 @@ int32_t ecki_outline(eck_stage *stages, const eck_stage *dense, eck_method metho
 /** Parameters of all stages; INT64_MAX when that overflows. */
 int64_t ecki_outline_parameters(const eck_stage *dense, eck_method method, const int64_t *ranks);
 
-/** Multiply-adds per output position, edges left aside; -1: a stride that matters is unknown. */
+/** Multiply-adds per output position, of a transposed convolution per input position, edges left aside; -1: a stride that
+ *  matters is unknown. */
 int64_t ecki_outline_macs(const eck_stage *dense, eck_method method, const int64_t *ranks);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "decompose/adjoint.h"
 #include "eckart/decompose.h"
 
 void eck_curve_clear(eck_curve *curve)
@@ -33,14 +34,16 @@ double eck_storage_floor(eck_dtype store)
 /** Whether SVD makes two shorter layers of this one. */
 static bool has_two_factors(const eck_stage *dense)
 {
-    return dense->kind != ECK_STAGE_CONV_TRANSPOSE && eck_method_applies(ECK_METHOD_SVD, dense);
+    return eck_method_applies(ECK_METHOD_SVD, dense);
 }
 
 /** Parameters that one more rank costs: a row of the first factor and a column of the last, of one
  * group. */
 static int64_t parameters_per_rank(const eck_stage *dense)
 {
-    return eck_stage_parameters(dense) / dense->out + dense->out / dense->groups;
+    const int64_t rows = ecki_stage_rows(dense);
+
+    return eck_stage_parameters(dense) / rows + rows / dense->groups;
 }
 
 int64_t eck_break_even_rank(const eck_stage *dense)
@@ -65,8 +68,8 @@ static eck_point point_of(const eck_stage *dense, const eck_spectrum_info *spect
     point.damage = point.error * point.error;
     point.parameters = rank * parameters_per_rank(dense);
     point.bytes = point.parameters * (eck_dtype_bits(store) / 8);
-    // Strides stay with the first stage, so both stages run once for each output; a lookup only
-    // copies.
+    // Strides stay with the first stage, of a transposed convolution with the last, so both stages
+    // run once for each output, or input; a lookup only copies.
     point.macs = dense->kind == ECK_STAGE_LOOKUP ? rank * dense->out : point.parameters;
     return point;
 }
@@ -95,11 +98,11 @@ static eck_status check_curve(const eck_stage *dense, const eck_spectrum_info *s
     ECK_REQUIRE(eck_dtype_bits(original) >= 8, ECK_E_RANGE, -1, "a layer cannot be stored as %s",
                 eck_dtype_name(original));
     if (!has_two_factors(dense) || dense->groups > 1) goto done;
-    ECK_REQUIRE(spectrum->rows == dense->out && spectrum->cols == parameters / dense->out,
-                ECK_E_SHAPE, -1,
+    const int64_t rows = ecki_stage_rows(dense);
+    ECK_REQUIRE(spectrum->rows == rows && spectrum->cols == parameters / rows, ECK_E_SHAPE, -1,
                 "the spectrum is of a matrix [%lld,%lld], the layer's is [%lld,%lld]",
-                (long long)spectrum->rows, (long long)spectrum->cols, (long long)dense->out,
-                (long long)(parameters / dense->out));
+                (long long)spectrum->rows, (long long)spectrum->cols, (long long)rows,
+                (long long)(parameters / rows));
 done:
     return status;
 }

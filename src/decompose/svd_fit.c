@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "decompose/adjoint.h"
 #include "decompose/fit_parts.h"
 #include "eckart/decompose.h"
 #include "tensor/codec.h"
@@ -230,6 +231,32 @@ done:
     return status;
 }
 
+/** The chain of a transposed convolution: that of its mirror, turned around. The error is that of the numbers both share. */
+static eck_status fit_adjoint(eck_chain *out, eck_certificate *certificate_out,
+                              const struct fit *fit, const eck_weight *weight,
+                              const eck_point *point, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_stage mirror = ecki_mirror(fit->dense);
+    const eck_weight seen = { weight->w, weight->spectrum, &mirror };
+    eck_fit_options options = *fit->options;
+    eck_certificate certificate;
+    eck_chain chain = { NULL, 0 };
+    eck_point turned = *point;
+
+    if (options.split == ECK_SPLIT_LEFT || options.split == ECK_SPLIT_RIGHT)
+        options.split = options.split == ECK_SPLIT_LEFT ? ECK_SPLIT_RIGHT : ECK_SPLIT_LEFT;
+    ecki_point_turn(&turned);
+    ECK_TRY(eck_chain_fit(&chain, &certificate, &seen, &turned, &options, fit->context, err));
+    ECK_TRY(ecki_chain_turn(&chain, err));
+    *certificate_out = certificate;
+    *out = chain;
+    chain = (eck_chain){ NULL, 0 };
+done:
+    eck_chain_clear(&chain);
+    return status;
+}
+
 eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out, const eck_weight *weight,
                          const eck_point *point, const eck_fit_options *options,
                          const eck_context *context, eck_error *err)
@@ -239,6 +266,8 @@ eck_status eck_chain_fit(eck_chain *out, eck_certificate *certificate_out, const
     eck_chain chain = { NULL, 0 };
     eck_certificate computed = { 0 }, certificate = { 0 };
 
+    if (ecki_is_adjoint(fit.dense))
+        return fit_adjoint(out, certificate_out, &fit, weight, point, err);
     ECK_TRY(eck_chain_outline(&chain, weight->dense, point, err));
     ECK_TRY(check_point(&fit, point, err));
     if (by_matrix(weight->dense, point))

@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "decompose/adjoint.h"
 #include "decompose/outline.h"
 
 static const double parts[] = { 0.1, 0.25, 0.5, 0.75, 0.9 };
@@ -137,6 +138,13 @@ eck_status eck_trial_points(eck_curve *out, const eck_stage *dense, uint32_t met
 
     ECK_REQUIRE(multiple >= 1 && multiple <= INT32_MAX, ECK_E_RANGE, -1,
                 "rank multiple %lld: at least 1 is needed", (long long)multiple);
+    if (ecki_is_adjoint(dense)) {
+        const eck_stage mirror = ecki_mirror(dense);
+        ECK_TRY(eck_trial_points(out, &mirror, methods, multiple, err));
+        for (int64_t i = 0; i < out->count; i++)
+            ecki_point_turn(&out->points[i]);
+        goto done;
+    }
     ECK_ALLOC(points, METHODS * PARTS);
     for (int m = ECK_METHOD_SVD; m <= ECK_METHOD_DEPTHWISE; m++) {
         if (!(methods >> m & 1u) || !eck_method_applies((eck_method)m, dense)) continue;

@@ -5,7 +5,8 @@
  * first product, factor and addend to the last. Of a convolution, each dimension has its stride and padding where the
  * kernel is: padding with the first stage that has more than one tap along it, the stride with the last (the first
  * stage, if there is none), so that stages of one tap only mix channels. A stage between pads nothing and adds nothing,
- * so zeros stay zeros through it.
+ * so zeros stay zeros through it. Of a transposed convolution one stage has everything about a dimension: the one that is
+ * wide there, or else the last transposed one; what it cuts off, no other stage would have changed.
  */
 #include "format/onnx_chain.h"
 
@@ -221,17 +222,24 @@ static int32_t carrier(const writing *w, int32_t d, bool last)
     return found >= 0 ? found : any;
 }
 
-/** Number d of a list of the node, 1 where it has none. */
-static int64_t listed(const writing *w, const char *name, int32_t d)
+/** Number d of a list of the node, or what stands for it where there is none. */
+static int64_t listed(const writing *w, const char *name, int32_t d, int64_t otherwise)
 {
     const ecki_onnx_attribute *a = ecki_onnx_attribute_of(w->site->onnx, w->node, name);
-    return a && d < a->int_count ? w->site->onnx->integers[a->ints + d] : 1;
+    return a && d < a->int_count ? w->site->onnx->integers[a->ints + d] : otherwise;
 }
 
 /** True for paddings that follow from the size of the input. */
 static bool pads_same(const ecki_onnx_attribute *automatic)
 {
     return automatic && automatic->text && strncmp(automatic->text, "SAME_", 5) == 0;
+}
+
+/** True for words in whose place no list of paddings may stand. */
+static bool pads_automatic(const ecki_onnx_attribute *automatic)
+{
+    return pads_same(automatic) ||
+           (automatic && automatic->text && strcmp(automatic->text, "VALID") == 0);
 }
 
 /** Kernel, groups, and this stage's part of stride, dilation and padding. */
@@ -253,8 +261,8 @@ static eck_status put_geometry(ecki_text *attributes, const writing *w, int32_t 
                               "two stages of node '%s' are wide along dimension %d, whose padding "
                               "follows the input",
                               w->node->name, d);
-        stride[d] = i == last ? listed(w, "strides", d) : 1;
-        dilation[d] = stage->kernel[d] > 1 ? listed(w, "dilations", d) : 1;
+        stride[d] = i == last ? listed(w, "strides", d, 1) : 1;
+        dilation[d] = stage->kernel[d] > 1 ? listed(w, "dilations", d, 1) : 1;
         moves = moves || stride[d] > 1 || stage->kernel[d] > 1;
         if (i != first || !padding || padding->int_count != 2 * spatial) continue;
         pads[d] = onnx->integers[padding->ints + d];
@@ -266,8 +274,7 @@ static eck_status put_geometry(ecki_text *attributes, const writing *w, int32_t 
     put_integers(attributes, "dilations", dilation, spatial);
     if (same) return moves ? copy_attribute(attributes, w, "auto_pad") : ECK_OK;
     // the other words for padding are zeros and what pads says
-    if (!automatic || !automatic->text || strcmp(automatic->text, "VALID") != 0)
-        put_integers(attributes, "pads", pads, 2 * spatial);
+    if (!pads_automatic(automatic)) put_integers(attributes, "pads", pads, 2 * spatial);
     return ECK_OK;
 }
 
@@ -287,20 +294,93 @@ done:
     return status;
 }
 
-/** The one stage of a transposed convolution that is one itself: everything about places stays with it. */
-static eck_status put_conv_transpose(writing *w, int32_t i)
+/** The stages that are transposed convolutions themselves. */
+static int32_t transposed_count(const writing *w)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < w->count; i++)
+        count += w->stages[i].stage.kind == ECK_STAGE_CONV_TRANSPOSE;
+    return count;
+}
+
+/** The stage of a transposed convolution that moves along dimension d; -1: several are wide there. */
+static int32_t mover(const writing *w, int32_t d)
+{
+    int32_t found = -1, any = -1;
+    for (int32_t i = 0; i < w->count; i++) {
+        const eck_stage *stage = &w->stages[i].stage;
+        if (stage->kind != ECK_STAGE_CONV_TRANSPOSE) continue;
+        any = i;
+        if (stage->kernel[d] == 1) continue;
+        if (found >= 0) return -1;
+        found = i;
+    }
+    return found >= 0 ? found : any;
+}
+
+/** Everything about places, for the only stage that has any. */
+static eck_status copy_places(ecki_text *attributes, const writing *w)
 {
     static const char *const copied[] = { "auto_pad",       "dilations",    "kernel_shape",
                                           "output_padding", "output_shape", "pads",
                                           "strides" };
+    eck_status status = ECK_OK;
+
+    for (size_t k = 0; k < sizeof copied / sizeof *copied; k++)
+        ECK_TRY(copy_attribute(attributes, w, copied[k]));
+done:
+    return status;
+}
+
+/** This stage's part of stride, dilation and padding; dimensions are independent of each other, with automatic padding too. */
+static eck_status share_places(ecki_text *attributes, const writing *w, int32_t i)
+{
+    const ecki_onnx *onnx = w->site->onnx;
+    const ecki_onnx_attribute *automatic = ecki_onnx_attribute_of(onnx, w->node, "auto_pad");
+    const eck_stage *stage = &w->stages[i].stage;
+    const int32_t spatial = stage->spatial;
+    int64_t stride[ECK_SPATIAL_MAX], dilation[ECK_SPATIAL_MAX], added[ECK_SPATIAL_MAX] = { 0 };
+    int64_t pads[2 * ECK_SPATIAL_MAX] = { 0 };
+
+    if (ecki_onnx_attribute_of(onnx, w->node, "output_shape"))
+        return ecki_error(w->err, ECK_E_UNSUPPORTED, -1,
+                          "several stages of node '%s' move, whose output has a size of its own",
+                          w->node->name);
+    for (int32_t d = 0; d < spatial; d++) {
+        const int32_t place = mover(w, d);
+        if (place < 0)
+            return ecki_error(w->err, ECK_E_UNSUPPORTED, -1,
+                              "two stages of node '%s' are wide along dimension %d", w->node->name,
+                              d);
+        const bool mine = place == i;
+        stride[d] = mine ? listed(w, "strides", d, 1) : 1;
+        dilation[d] = mine && stage->kernel[d] > 1 ? listed(w, "dilations", d, 1) : 1;
+        added[d] = mine ? listed(w, "output_padding", d, 0) : 0;
+        pads[d] = mine ? listed(w, "pads", d, 0) : 0;
+        pads[d + spatial] = mine ? listed(w, "pads", d + spatial, 0) : 0;
+    }
+    put_integers(attributes, "kernel_shape", stage->kernel, spatial);
+    put_integers(attributes, "strides", stride, spatial);
+    put_integers(attributes, "dilations", dilation, spatial);
+    put_integers(attributes, "output_padding", added, spatial);
+    if (pads_automatic(automatic)) return copy_attribute(attributes, w, "auto_pad");
+    put_integers(attributes, "pads", pads, 2 * spatial);
+    return ECK_OK;
+}
+
+/** A stage of a transposed convolution that is one itself. */
+static eck_status put_conv_transpose(writing *w, int32_t i)
+{
     eck_status status = ECK_OK;
     const bool last = i == w->count - 1;
     const char *const inputs[3] = { w->data, w->stages[i].weight,
                                     last ? ecki_onnx_input(w->site->onnx, w->node, 2) : NULL };
     ecki_text attributes = { 0 };
 
-    for (size_t k = 0; k < sizeof copied / sizeof *copied; k++)
-        ECK_TRY(copy_attribute(&attributes, w, copied[k]));
+    if (transposed_count(w) == 1)
+        ECK_TRY(copy_places(&attributes, w));
+    else
+        ECK_TRY(share_places(&attributes, w, i));
     put_integer(&attributes, "group", w->stages[i].stage.groups);
     ECK_TRY(put_node(w, i, "ConvTranspose", inputs, &attributes));
 done:

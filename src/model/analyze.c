@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "decompose/adjoint.h"
 #include "decompose/curve.h"
 #include "eckart/model.h"
 #include "model/analysis.h"
@@ -50,11 +51,11 @@ static void keep_multiples(eck_curve *curve, int64_t multiple)
 }
 
 /** Methods that are wanted of a layer: those given that apply, or else SVD. */
-static uint32_t methods_of(const eck_layer *layer, const eck_store_options *options)
+static uint32_t methods_of(const ecki_layer *layer, const eck_store_options *options)
 {
     uint32_t methods = 0;
     for (int m = ECK_METHOD_SVD; m <= ECK_METHOD_DEPTHWISE; m++)
-        if (options->methods >> m & 1u && eck_method_applies((eck_method)m, &layer->dense))
+        if (options->methods >> m & 1u && ecki_layer_takes(layer, (eck_method)m))
             methods |= 1u << m;
     return methods ? methods : 1u << ECK_METHOD_SVD;
 }
@@ -99,8 +100,9 @@ static eck_status analyze_layer(void *self, int64_t index, eck_error *err)
     const eck_dtype store = ecki_store_dtype(job->model, layer, job->options);
     ECK_TRY(eck_curve_svd(&a->view.curve, &layer->dense, &a->view.spectrum,
                           job->model->tensors[layer->weight].dtype, store, err));
-    const eck_curve_options wanted = { 1, methods_of(layer, job->options), ECK_DTYPE_NONE, store,
-                                       job->options->rank_multiple };
+    const eck_curve_options wanted = { 1,
+                                       methods_of(&job->model->layers[a->view.layer], job->options),
+                                       ECK_DTYPE_NONE, store, job->options->rank_multiple };
     ECK_TRY(add_methods(&a->view.curve, &work, &wanted, err));
     if (job->options->rank_multiple > 1)
         keep_multiples(&a->view.curve, job->options->rank_multiple);
@@ -114,7 +116,7 @@ done:
 static double layer_cost(const eck_model *model, int64_t layer)
 {
     const eck_stage *d = &model->layers[layer].view.dense;
-    const double rows = (double)d->out, cols = (double)eck_stage_parameters(d) / rows;
+    const double rows = (double)ecki_stage_rows(d), cols = (double)eck_stage_parameters(d) / rows;
     const double n = rows < cols ? rows : cols, m = rows < cols ? cols : rows;
     return m * n * n + 4.0 / 3.0 * n * n * n;
 }

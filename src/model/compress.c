@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "decompose/adjoint.h"
 #include "eckart/model.h"
 #include "model/analysis.h"
 #include "model/output.h"
@@ -53,10 +54,11 @@ static eck_status choice_check(const compressing *job, const eck_choice *choice,
                 choice->layer, job->model->path);
     const ecki_layer *l = &job->model->layers[layer];
     const int64_t parameters = eck_stage_parameters(&l->view.dense);
-    const int64_t limit = ecki_min(l->view.dense.out, parameters / ecki_max(1, l->view.dense.out));
+    const int64_t rows = ecki_stage_rows(&l->view.dense);
+    const int64_t limit = ecki_min(rows, parameters / ecki_max(1, rows));
     ECK_REQUIRE(!l->impossible, ECK_E_RANGE, -1, "the plan factors layer '%s', which cannot be: %s",
                 choice->layer, l->reason);
-    ECK_REQUIRE(eck_method_applies(choice->point.method, &l->view.dense), ECK_E_RANGE, -1,
+    ECK_REQUIRE(ecki_layer_takes(l, choice->point.method), ECK_E_RANGE, -1,
                 "the plan gives layer '%s' method '%s', which does not apply to it", choice->layer,
                 eck_method_name(choice->point.method));
     ECK_REQUIRE(choice->point.method != ECK_METHOD_SVD || choice->point.rank_count == 1,

@@ -17,6 +17,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "decompose/adjoint.h"
 #include "linalg/spectrum.h"
 #include "tensor/codec.h"
 
@@ -501,8 +502,8 @@ done:
 static int64_t kernel_memory(const eck_stage *dense, uint32_t methods, const eck_point *point)
 {
     const int64_t groups = ecki_max(1, dense->groups), parameters = eck_stage_parameters(dense);
-    const int64_t out = dense->out / groups, in = dense->in / groups;
-    const int64_t taps = parameters / ecki_max(1, dense->out * in);
+    const int64_t out = ecki_stage_rows(dense) / groups, in = ecki_mirror(dense).in / groups;
+    const int64_t taps = parameters / ecki_max(1, out * groups * in);
     int64_t first = 1, rank = ecki_max(in, out);
 
     for (int32_t d = 0; d < dense->spatial; d++)
@@ -524,7 +525,7 @@ static int64_t matrix_memory(const eck_layer *layer, eck_dtype dtype, int64_t ra
     eck_svd_options options = ECK_SVD_OPTIONS_INIT;
     const int64_t parameters = eck_stage_parameters(&layer->dense);
 
-    info.rows = layer->dense.out;
+    info.rows = ecki_stage_rows(&layer->dense);
     info.cols = parameters / ecki_max(1, info.rows);
     info.storage = dtype;
     options.store = ECK_DTYPE_F64;

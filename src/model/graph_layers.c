@@ -25,6 +25,7 @@ typedef struct search {
     eck_stage stage;
     char reason[300];
     bool impossible;
+    bool sized; /**< some use has an output_shape */
     bool whole; /**< every use was followed */
 } search;
 
@@ -166,6 +167,7 @@ static eck_status add_conv(search *s, const ecki_onnx_use *use, bool transposed,
         refuse(s, "it is input %d of '%.200s'", use->slot, called(node));
     else if (stage.kind == 0)
         refuse(s, "the attributes of '%.200s' do not fit its shape", called(node));
+    s->sized = s->sized || (transposed && ecki_onnx_attribute_of(s->onnx, node, "output_shape"));
     return add_site(s, use->index, transposed ? ECKI_SITE_CONV_TRANSPOSE : ECKI_SITE_CONV, stage,
                     false, err);
 }
@@ -283,10 +285,11 @@ static void check_stage(search *s)
     if (s->sites.count == 0) refuse(s, "nothing uses it");
     if (s->stage.kind == ECK_STAGE_CONV && s->stage.groups > 1 && shape[1] == 1)
         refuse(s, "depthwise convolution");
+    if (s->stage.kind == ECK_STAGE_CONV_TRANSPOSE && s->stage.groups > 1 && shape[1] == 1 &&
+        shape[0] == s->stage.groups)
+        refuse(s, "depthwise convolution");
     if (eck_break_even_rank(&s->stage) > 0) return;
-    if (s->stage.kind == ECK_STAGE_CONV_TRANSPOSE)
-        refuse(s, "transposed convolution");
-    else if (s->stage.groups > 1)
+    if (s->stage.groups > 1)
         refuse(s, "grouped convolution");
     else
         refuse(s, "no rank makes it smaller");
@@ -387,6 +390,7 @@ eck_status ecki_graph_describe(ecki_layer *layer, const eck_model *model, int64_
     layer->view.weight = s.tensor->entry;
     layer->view.bias = -1; // it stays where the last node finds it
     layer->view.stored_transposed = s.transposed;
+    layer->sized = s.sized;
     if (!s.reason[0]) goto done;
     layer->reason = ecki_strdup(s.reason);
     ECK_HAVE(layer->reason);

@@ -12,6 +12,8 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "decompose/adjoint.h"
+#include "decompose/outline.h"
 #include "model/graph.h"
 
 /** What a reason function looks at. */
@@ -525,6 +527,22 @@ int64_t ecki_layer_find(const eck_model *model, const char *name)
     if (low == model->layer_count) return -1;
     const int64_t index = model->layers_by_name[low];
     return strcmp(model->layers[index].name, name) == 0 ? index : -1;
+}
+
+bool ecki_layer_takes(const ecki_layer *layer, eck_method method)
+{
+    const eck_stage *dense = &layer->view.dense;
+    eck_stage stages[ECKI_STAGES_MAX];
+    const int64_t ranks[ECK_RANKS_MAX] = { 1, 1, 1, 1 };
+    int32_t moving = 0;
+
+    if (!eck_method_applies(method, dense)) return false;
+    if (!layer->sized) return true;
+    // Kinds of stages do not depend on ranks.
+    const int32_t count = ecki_outline(stages, dense, method, ranks);
+    for (int32_t i = 0; i < count; i++)
+        moving += ecki_is_adjoint(&stages[i]);
+    return moving == 1;
 }
 
 const char *ecki_layer_kind(const eck_layer *layer)

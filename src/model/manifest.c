@@ -80,11 +80,16 @@ eck_stage ecki_module_dense(const ecki_module *module)
     const eck_stage *first = &module->stages[0].stage;
     eck_stage dense;
 
-    if (module->ndim > 2) {
+    if (strcmp(module->kind, "conv_transpose") == 0) {
+        // [in, out/groups, k...]: how many channels come out is what the last stage makes.
+        const int64_t made = module->stages[module->stage_count - 1].stage.out;
+        const int64_t groups = made % shape[1] == 0 ? made / shape[1] : 1;
+        dense = eck_stage_conv(shape[0], shape[1] * groups, groups, module->ndim - 2, shape + 2);
+        dense.kind = ECK_STAGE_CONV_TRANSPOSE;
+    } else if (module->ndim > 2) {
         // [out, in/groups, k...]: how many channels come in is what the first stage takes.
         const int64_t groups = first->in % shape[1] == 0 ? first->in / shape[1] : 1;
         dense = eck_stage_conv(shape[1] * groups, shape[0], groups, module->ndim - 2, shape + 2);
-        if (strcmp(module->kind, "conv_transpose") == 0) dense.kind = ECK_STAGE_CONV_TRANSPOSE;
     } else if (lookup || strcmp(module->kind, "conv1d_gpt2") == 0) {
         dense = eck_stage_linear(shape[0], shape[1]);
     } else {

@@ -28,6 +28,7 @@ typedef struct ecki_layer {
     int32_t module; /**< of a factored layer: index into the manifest's modules; else -1 */
     eck_use *uses; /**< owned; the view has their count and where they lie */
     char *macs_unknown; /**< owned, or NULL */
+    bool sized; /**< a use says what size comes out: one stage alone can be told that */
 } ecki_layer;
 
 /** The shape that was given for an input of a graph. */
@@ -101,6 +102,9 @@ int64_t ecki_layer_find(const eck_model *model, const char *name);
 
 /** "linear", "conv", "embedding", "conv1d_gpt2": the manifest's word for the module a layer replaces; static. */
 const char *ecki_layer_kind(const eck_layer *layer);
+
+/** True if a method makes a chain of the layer that can stand in all its uses. */
+bool ecki_layer_takes(const ecki_layer *layer, eck_method method);
 
 /* ---- shapes.c: how often a layer of a graph runs ----------------------------------------------------------------- */
 

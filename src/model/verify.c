@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "decompose/adjoint.h"
 #include "eckart/model.h"
 #include "linalg/op.h"
 #include "model/fit.h"
@@ -243,8 +244,8 @@ static int64_t memory_of_a_check(const verifying *job)
     int64_t most = 0;
     for (int64_t i = 0; i < job->factored; i++) {
         const eck_stage *dense = &job->after->layers[job->layers[i]].view.dense;
-        const int64_t rows = ecki_min(dense->out, ECKI_PANEL_ROWS);
-        const int64_t wide = eck_stage_parameters(dense) / ecki_max(1, dense->out);
+        const int64_t all = ecki_stage_rows(dense), rows = ecki_min(all, ECKI_PANEL_ROWS);
+        const int64_t wide = eck_stage_parameters(dense) / ecki_max(1, all);
         const int64_t cols = ecki_min(wide, ECKI_PANEL_COLS);
         most = ecki_max(most, 5 * rows * cols * (int64_t)sizeof(double));
     }

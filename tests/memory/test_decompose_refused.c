@@ -81,6 +81,36 @@ static eck_status fit_scenario(void *self, eck_error *err)
     return status;
 }
 
+// A transposed convolution: its mirror is fitted, the chain turned around, and proven as one that is turned back.
+static eck_status adjoint_scenario(void *self, eck_error *err)
+{
+    const eck_point *const point = self;
+    const int64_t kernel[] = { 3 };
+    eck_stage dense = eck_stage_conv(ROWS, COLS / 3, 1, 1, kernel);
+    const eck_fit_options options = { 1, ECK_DTYPE_F32, ECK_SPLIT_BALANCED, ECK_PROOF_RESIDUAL };
+    eck_chain chain = { UNTOUCHED, -3 };
+    eck_certificate certificate = { .error = -1 };
+    eck_operator *a = NULL, *back = UNTOUCHED;
+
+    dense.kind = ECK_STAGE_CONV_TRANSPOSE;
+    eck_status status =
+        eck_operator_dense(&a, eck_view_matrix(numbers, ECK_DTYPE_F32, ROWS, COLS), err);
+    if (status != ECK_OK) return status;
+    status = eck_chain_fit(&chain, &certificate, &(eck_weight){ a, NULL, &dense }, point, &options,
+                           &alone, err);
+    assert_untouched(status, chain.stages);
+    if (status == ECK_OK) {
+        status = eck_operator_chain(&back, &chain, &dense, err);
+        assert_untouched(status, back);
+        if (status == ECK_OK) eck_operator_free(back);
+        eck_chain_clear(&chain);
+    } else {
+        assert_true(certificate.error == -1);
+    }
+    eck_operator_free(a);
+    return status;
+}
+
 // A chain of three stages and its last read; weights of ones, so that the product is known.
 static eck_status chain_scenario(void *self, eck_error *err)
 {
@@ -173,6 +203,10 @@ static void decompose(void **state)
     fail_every_allocation("eck_operator_chain", chain_scenario, NULL);
     for (int i = 0; i < 2; i++)
         fail_every_allocation("eck_chain_fit", fit_scenario, (void *)(uintptr_t)&stores[i]);
+    eck_point points[] = { { .method = ECK_METHOD_SVD, .rank_count = 1, .ranks = { RANK } },
+                           { .method = ECK_METHOD_TUCKER2, .rank_count = 2, .ranks = { 3, 2 } } };
+    for (int i = 0; i < 2; i++)
+        fail_every_allocation("eck_chain_fit of an adjoint", adjoint_scenario, &points[i]);
 }
 
 int main(void)

@@ -95,7 +95,7 @@ static void test_refusals(void **state)
     other.kind = ECK_STAGE_SCALE;
     refuse(&other, point_of(ECK_METHOD_SVD, 1, 2), ECK_E_UNSUPPORTED);
     other.kind = ECK_STAGE_CONV_TRANSPOSE;
-    refuse(&other, point_of(ECK_METHOD_SVD, 1, 2), ECK_E_UNSUPPORTED);
+    refuse(&other, point_of(ECK_METHOD_TUCKER1, 1, 2), ECK_E_UNSUPPORTED); // no kernel
 }
 
 int main(void)

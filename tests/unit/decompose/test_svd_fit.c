@@ -415,9 +415,9 @@ static void test_refusals(void **state)
     refuse(&weight, &other, &point, &PLAIN, ECK_E_SHAPE);
     other = eck_stage_conv(12, 12, 2, 1, k3);
     refuse(&weight, &other, &point, &PLAIN, ECK_E_RANGE); // three channels in two groups
-    other = eck_stage_conv(6, 12, 1, 1, k3);
+    other = eck_stage_conv(6, 12, 1, 1, k3); // [12, 18], but [6, 36] as it is stored
     other.kind = ECK_STAGE_CONV_TRANSPOSE;
-    refuse(&weight, &other, &point, &PLAIN, ECK_E_UNSUPPORTED);
+    refuse(&weight, &other, &point, &PLAIN, ECK_E_SHAPE);
     options.store = ECK_DTYPE_I8;
     refuse(&weight, &dense, &point, &options, ECK_E_RANGE);
     options = PLAIN;

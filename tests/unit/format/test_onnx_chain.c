@@ -87,6 +87,67 @@ static void test_each_dimension_with_its_kernel(void **state)
     ecki_container_close(c);
 }
 
+static eck_stage transposed(int64_t in, int64_t out, int64_t groups, const int64_t *kernel)
+{
+    eck_stage stage = eck_stage_conv(in, out, groups, 2, kernel);
+    stage.kind = ECK_STAGE_CONV_TRANSPOSE;
+    return stage;
+}
+
+// Of a transposed convolution everything about a dimension stands with one stage.
+static void test_transposed(void **state)
+{
+    (void)state;
+    const int64_t one[] = { 1, 1 }, tall[] = { 3, 1 }, wide[] = { 1, 5 };
+    const ecki_onnx_stage stages[] = { { eck_stage_conv(4, 2, 1, 2, one), "s0", false },
+                                       { transposed(2, 2, 2, wide), "s1", false },
+                                       { transposed(2, 2, 2, tall), "s2", false },
+                                       { eck_stage_conv(2, 4, 1, 2, one), "s3", false } };
+    ecki_container *c = chained("ConvTranspose x w b -> y strides=2,3 dilations=4,5 pads=6,7,8,9 "
+                                "output_padding=1,2",
+                                17, ECKI_SITE_CONV_TRANSPOSE, stages, 4);
+    const ecki_onnx *onnx = c->onnx;
+    const char *const types[] = { "Conv", "ConvTranspose", "ConvTranspose", "Conv" };
+    const int64_t strides[2][2] = { { 1, 3 }, { 2, 1 } }, dilations[2][2] = { { 1, 5 }, { 4, 1 } };
+    const int64_t pads[2][4] = { { 0, 7, 0, 9 }, { 6, 0, 8, 0 } },
+                  added[2][2] = { { 0, 2 }, { 1, 0 } };
+    for (int64_t i = 0; i < 4; i++) {
+        assert_string_equal(onnx->nodes[i].type, types[i]);
+        assert_int_equal(onnx->nodes[i].input_count, i == 3 ? 3 : 2);
+        assert_int_equal(ecki_onnx_integer(onnx, &onnx->nodes[i], "group", 0), i % 3 ? 2 : 1);
+        if (i % 3 == 0) assert_null(ecki_onnx_attribute_of(onnx, &onnx->nodes[i], "strides"));
+        for (int32_t d = 0; i % 3 && d < 4; d++)
+            assert_int_equal(list_at(onnx, i, "pads", d), pads[i - 1][d]);
+        for (int32_t d = 0; i % 3 && d < 2; d++) {
+            assert_int_equal(list_at(onnx, i, "kernel_shape", d), stages[i].stage.kernel[d]);
+            assert_int_equal(list_at(onnx, i, "strides", d), strides[i - 1][d]);
+            assert_int_equal(list_at(onnx, i, "dilations", d), dilations[i - 1][d]);
+            assert_int_equal(list_at(onnx, i, "output_padding", d), added[i - 1][d]);
+        }
+    }
+    ecki_container_close(c);
+}
+
+// Where no stage is wide the last transposed one strides; automatic padding goes with every one of them.
+static void test_transposed_of_one_tap(void **state)
+{
+    (void)state;
+    const int64_t one[] = { 1, 1 }, tall[] = { 3, 1 };
+    const ecki_onnx_stage stages[] = { { transposed(4, 2, 1, tall), "s0", false },
+                                       { transposed(2, 4, 1, one), "s1", false } };
+    ecki_container *c = chained("ConvTranspose x w -> y strides=2,3 auto_pad=SAME_UPPER", 17,
+                                ECKI_SITE_CONV_TRANSPOSE, stages, 2);
+    const int64_t strides[2][2] = { { 2, 1 }, { 1, 3 } };
+    for (int64_t i = 0; i < 2; i++) {
+        for (int32_t d = 0; d < 2; d++)
+            assert_int_equal(list_at(c->onnx, i, "strides", d), strides[i][d]);
+        assert_string_equal(ecki_onnx_attribute_of(c->onnx, &c->onnx->nodes[i], "auto_pad")->text,
+                            "SAME_UPPER");
+        assert_null(ecki_onnx_attribute_of(c->onnx, &c->onnx->nodes[i], "pads"));
+    }
+    ecki_container_close(c);
+}
+
 // Padding that follows from the input stays with the stage that moves.
 static void test_automatic_padding(void **state)
 {
@@ -167,6 +228,22 @@ static void test_refused(void **state)
     assert_non_null(strstr(err.message, "two stages"));
     ecki_text_clear(&out);
     ecki_container_close(c);
+    const int64_t tall[] = { 3, 1 }, wide[] = { 1, 3 };
+    const ecki_onnx_stage split[] = { { transposed(4, 2, 1, tall), "s0", false },
+                                      { transposed(2, 4, 1, wide), "s1", false } },
+                          again[] = { split[0], { transposed(2, 4, 1, tall), "s1", false } };
+    c = one_node("ConvTranspose x w -> y output_shape=8,8", 17);
+    const ecki_onnx_site sized = { c->onnx, &c->files[0], 0, ECKI_SITE_CONV_TRANSPOSE };
+    assert_int_equal(ecki_onnx_put_chain(&out, &sized, split, 2, &err), ECK_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "a size of its own"));
+    ecki_text_clear(&out);
+    ecki_container_close(c);
+    c = one_node("ConvTranspose x w -> y", 17);
+    const ecki_onnx_site plain = { c->onnx, &c->files[0], 0, ECKI_SITE_CONV_TRANSPOSE };
+    assert_int_equal(ecki_onnx_put_chain(&out, &plain, again, 2, &err), ECK_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "wide along dimension 0"));
+    ecki_text_clear(&out);
+    ecki_container_close(c);
 }
 
 int main(void)
@@ -174,6 +251,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_dimension_with_its_kernel),
         cmocka_unit_test(test_automatic_padding),
+        cmocka_unit_test(test_transposed),
+        cmocka_unit_test(test_transposed_of_one_tap),
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_scale),
         cmocka_unit_test(test_refused),

@@ -11,6 +11,7 @@
 #include "eckart/model.h"
 #include "fixture.h"
 #include "made_graph.h"
+#include "model/model.h"
 
 static eck_model *open_graph(const char *folder, made_graph *m)
 {
@@ -101,7 +102,11 @@ static void convolutions(void **state)
     made_node(&m, "Conv x wide -> a");
     made_node(&m, "Conv x stem -> b");
     made_node(&m, "Conv x deep -> c group=64");
+    made_weight(&m, "sized", 64, 64, 3);
+    made_weight(&m, "each", 64, 1, 3);
     made_node(&m, "ConvTranspose x up -> d");
+    made_node(&m, "ConvTranspose x sized -> f output_shape=9,9");
+    made_node(&m, "ConvTranspose x each -> g group=64");
     made_node(&m, "Conv x wrong -> e group=7");
     eck_model *model = open_graph(folder, &m);
     expect_reason(model, "wide", NULL);
@@ -109,7 +114,20 @@ static void convolutions(void **state)
     expect_reason(model, "stem", "stem convolution");
     expect_reason(model, "deep", "depthwise convolution");
     expect_reason(model, "wrong", "the attributes of 'Conv' do not fit its shape");
+    expect_reason(model, "up", NULL);
+    expect_reason(model, "sized", NULL);
+    expect_reason(model, "each", "depthwise convolution");
     assert_int_equal(layer_called(model, "up")->dense.kind, ECK_STAGE_CONV_TRANSPOSE);
+    for (int64_t i = 0; i < model->layer_count; i++) {
+        const ecki_layer *layer = &model->layers[i];
+        const bool sized = strcmp(layer->name, "sized") == 0;
+        if (strcmp(layer->name, "up") != 0 && !sized) continue;
+        // sizes between stages are not told: one stage alone may move
+        assert_true(ecki_layer_takes(layer, ECK_METHOD_SVD));
+        assert_true(ecki_layer_takes(layer, ECK_METHOD_TUCKER2));
+        assert_int_equal(ecki_layer_takes(layer, ECK_METHOD_SPATIAL), !sized);
+        assert_int_equal(ecki_layer_takes(layer, ECK_METHOD_CP), !sized);
+    }
     eck_model_close(model);
     fixture_remove(folder);
 }
