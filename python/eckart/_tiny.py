@@ -22,7 +22,7 @@ PASSES_MOST = 2000
 
 @dataclass(frozen=True)
 class Stage:
-    """One node: a product with a matrix, or a convolution."""
+    """One node: a product with a matrix, or a convolution, transposed or not."""
 
     inputs: int
     outputs: int
@@ -30,6 +30,7 @@ class Stage:
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
+    transposed: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,22 +74,56 @@ def pads_of(stages: Sequence[Stage], use: Use, index: int) -> list[int]:
     return begin + end
 
 
+def cropping(stages: Sequence[Stage], use: Use, axis: int) -> tuple[int, tuple[int, int], int]:
+    """The stage of a transposed chain that moves along an axis, what it cuts off at either end, and what it adds at the last."""
+    moving = [i for i, stage in enumerate(stages) if stage.transposed]
+    where = next((i for i in moving if stages[i].kernel[axis] > 1), moving[-1])
+    stage = stages[where]
+    size = (use.input[axis] - 1) * stage.stride[axis] + stage.dilation[axis] * (stage.kernel[axis] - 1) + 1
+    over = max(0, size - use.output[axis])
+    return where, (over // 2, over - over // 2), max(0, use.output[axis] - size)
+
+
+def transposed_places(stages: Sequence[Stage], use: Use, index: int) -> dict[str, list[int]]:
+    """Paddings of one stage of a transposed chain; a stage of one tap has none."""
+    begin, end, added = [], [], []
+    for axis in range(len(use.input)):
+        where, both, more = cropping(stages, use, axis)
+        begin.append(both[0] if where == index else 0)
+        end.append(both[1] if where == index else 0)
+        added.append(more if where == index else 0)
+    return {"pads": begin + end, "output_padding": added}
+
+
+def convolution_of(stages: Sequence[Stage], use: Use, index: int) -> tuple[str, tuple[int, ...], dict[str, Any]]:
+    """Operator, shape of the weight and attributes of a stage with a kernel."""
+    stage = stages[index]
+    attributes: dict[str, Any] = {
+        "group": stage.groups, "kernel_shape": stage.kernel, "strides": stage.stride, "dilations": stage.dilation,
+    }
+    if stage.transposed:
+        shape = (stage.inputs, stage.outputs // stage.groups, *stage.kernel)
+        return "ConvTranspose", shape, {**attributes, **transposed_places(stages, use, index)}
+    shape = (stage.outputs, stage.inputs // stage.groups, *stage.kernel)
+    if any(other.transposed for other in stages):
+        return "Conv", shape, attributes
+    return "Conv", shape, {**attributes, "pads": pads_of(stages, use, index)}
+
+
+def product_of(stage: Stage) -> tuple[str, tuple[int, ...], dict[str, Any]]:
+    """Operator, shape of the weight and attributes of a stage that is a matrix."""
+    return "MatMul", (stage.inputs, stage.outputs), {}
+
+
 def graph_of(stages: Sequence[Stage], use: Use) -> bytes:
     """A model of these stages with made-up weights: no kernel looks at what it multiplies."""
     random = np.random.default_rng(2)
     nodes, weights = [], []
     for i, stage in enumerate(stages):
         name = f"w{i}"
-        shape = (stage.outputs, stage.inputs // stage.groups, *stage.kernel) if stage.kernel else (stage.inputs, stage.outputs)
+        kind, shape, attributes = convolution_of(stages, use, i) if stage.kernel else product_of(stage)
         weights.append(numpy_helper.from_array((random.random(shape) - 0.5).astype(np.float32), name))
-        ends = [f"x{i}", name], [f"x{i + 1}"]
-        if stage.kernel:
-            nodes.append(helper.make_node(
-                "Conv", *ends, group=stage.groups, kernel_shape=stage.kernel, strides=stage.stride,
-                dilations=stage.dilation, pads=pads_of(stages, use, i),
-            ))
-        else:
-            nodes.append(helper.make_node("MatMul", *ends))
+        nodes.append(helper.make_node(kind, [f"x{i}", name], [f"x{i + 1}"], **attributes))
     given = helper.make_tensor_value_info("x0", TensorProto.FLOAT, [use.rows, stages[0].inputs, *use.input])
     made = helper.make_tensor_value_info(f"x{len(stages)}", TensorProto.FLOAT, [use.rows, stages[-1].outputs, *use.output])
     graph = helper.make_graph(nodes, "layer", [given], [made], weights)

@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from ._arrays import storage_type
 from ._raw import library
@@ -26,9 +27,11 @@ from ._raw.model import (
     eck_verdict,
 )
 from ._run import Progress, Run, interruptible, text_of
+from ._timings import Timings, timed
 from .errors import Error, PromiseError, RangeError
 
 Path = str | os.PathLike[str]
+Number = TypeVar("Number", int, float)
 
 METHODS = {
     method.name.removeprefix("ECK_METHOD_").lower(): int(method)
@@ -56,6 +59,8 @@ class Choice:
     parameters_before: int
     macs_before: int | None = None  #: multiply-adds of one pass over all uses in a graph; None if unknown
     macs_after: int | None = None
+    ms_before: float | None = None  #: milliseconds of one pass over all uses, as the timings predict; None if unknown
+    ms_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ class Plan:
     remarks: tuple[str, ...] = ()
     macs_before: int | None = None  #: multiply-adds of one pass over the selected layers of a graph; None if unknown
     macs_after: int | None = None
+    ms_before: float | None = None  #: milliseconds of one pass of the model, as the timings predict; None without timings
+    ms_after: float | None = None
 
     def save(self, path: Path) -> None:
         """Writes the plan's file, which `eckart compress --plan` reads too."""
@@ -180,28 +187,61 @@ def _select(run: Run, model: Any, include: Sequence[str] | str, exclude: Sequenc
     run.check(library().eck_model_select, model, ctypes.byref(selection))
 
 
-def _budget(keep: float | None, size: float | None, rank: int | None, energy: float | None, error: float | None,
-            macs: float | None) -> eck_budget:
-    limits = {"keep": keep, "rank": rank, "energy": energy, "error": error}
-    if size is None and macs is None and not any(value is not None for value in limits.values()):
-        raise RangeError("no budget: give keep, size, macs, rank, energy or error")
-    budget = ECK_BUDGET_INIT()
-    for name, value in limits.items():
-        if value is not None:
-            setattr(budget, name, value)
-    if isinstance(size, float):
-        if not 0 < size <= 1:
-            raise RangeError(f"size: found {size}, allowed: bytes as a whole number, or a part of them above 0, to 1.0")
-        budget.bytes_part = size
-    elif size is not None:
-        budget.bytes = size
-    if isinstance(macs, float):
-        if not 0 < macs <= 1:
-            raise RangeError(f"macs: found {macs}, allowed: a whole number, or a part of those before above 0, to 1.0")
-        budget.macs_part = macs
-    elif macs is not None:
-        budget.macs = macs
-    return budget
+@dataclass(frozen=True)
+class _Limits:
+    """What people ask for; the fields of a budget."""
+
+    keep: float | None
+    size: float | None
+    rank: int | None
+    energy: float | None
+    error: float | None
+    macs: float | None
+    latency: float | timedelta | None
+
+    def given(self) -> bool:
+        return any(getattr(self, field.name) is not None for field in fields(self))
+
+    def budget(self) -> eck_budget:
+        if not self.given():
+            raise RangeError("no budget: give keep, size, macs, latency, rank, energy or error")
+        budget = ECK_BUDGET_INIT()
+        for name in ("keep", "rank", "energy", "error"):
+            if getattr(self, name) is not None:
+                setattr(budget, name, getattr(self, name))
+        _set_count(budget, "bytes", "size", self.size, "bytes as a whole number, or a part of them above 0, to 1.0")
+        _set_count(budget, "macs", "macs", self.macs, "a whole number, or a part of those before above 0, to 1.0")
+        _set_latency(budget, self.latency)
+        return budget
+
+
+def _set_count(budget: eck_budget, name: str, said: str, value: float | None, allowed: str) -> None:
+    """A whole number, or a part of what is there before."""
+    if isinstance(value, float):
+        if not 0 < value <= 1:
+            raise RangeError(f"{said}: found {value}, allowed: {allowed}")
+        setattr(budget, f"{name}_part", value)
+    elif value is not None:
+        setattr(budget, name, value)
+
+
+def _set_latency(budget: eck_budget, value: float | timedelta | None) -> None:
+    if isinstance(value, timedelta):
+        budget.latency = value / timedelta(milliseconds=1)
+    elif value is not None and value >= 1:
+        budget.latency = value
+    elif value is not None:
+        budget.latency_part = value
+    if value is not None and not 0 < max(budget.latency, budget.latency_part) < float("inf"):
+        raise RangeError(
+            f"latency: found {value}, allowed: a part of the time before, below 1, milliseconds from 1, or a timedelta above 0"
+        )
+
+
+def _check_timed(limits: _Limits, no_slower: bool, timings: Any) -> None:
+    if timings is None and (no_slower or limits.latency is not None):
+        name = "no_slower" if no_slower else "latency"
+        raise RangeError(f"{name} is judged by times of the target machine: give timings (python -m eckart.measure makes them)")
 
 
 def _methods(method: str) -> int:
@@ -244,11 +284,12 @@ def _plan_of(run: Run, raw: Any, remarks: tuple[str, ...]) -> Plan:
         bytes_before=plan.bytes_before, bytes_after=plan.bytes_after, factored=plan.factored,
         error=plan.error, worst=plan.worst, mean=plan.mean, gap=plan.gap,
         macs_before=_known(plan.macs_before), macs_after=_known(plan.macs_after),
+        ms_before=_known(plan.ms_before), ms_after=_known(plan.ms_after),
     )
 
 
-def _known(macs: int) -> int | None:
-    return None if macs < 0 else macs
+def _known(number: Number) -> Number | None:
+    return None if number < 0 else number
 
 
 def _choice_of(raw: Any) -> Choice:
@@ -258,6 +299,7 @@ def _choice_of(raw: Any) -> Choice:
         ranks=tuple(point.ranks[: point.rank_count]), error=point.error, parameters=point.parameters,
         macs=_known(point.macs), parameters_before=raw.parameters_before,
         macs_before=_known(raw.macs_before), macs_after=_known(raw.macs_after),
+        ms_before=_known(raw.ms_before), ms_after=_known(raw.ms_after),
     )
 
 
@@ -322,6 +364,9 @@ def plan(
     energy: float | None = None,
     error: float | None = None,
     macs: float | None = None,
+    latency: float | timedelta | None = None,
+    no_slower: bool = False,
+    timings: Timings | None = None,
     include: Sequence[str] | str = (),
     exclude: Sequence[str] | str = (),
     min_size: int = 4096,
@@ -347,6 +392,11 @@ def plan(
     include        globs of layers to factor exactly; exclude: to leave out; min_size: numbers a weight must have
     dtype          type of the factors; default: each layer's own
     macs           multiply-adds of one pass over the selected layers of a graph; a float to 1.0: as a part of those before
+    latency        time of one pass, predicted from timings: below 1 a part of that before, from 1 milliseconds, or a timedelta
+    no_slower      leave layers dense whose factors are not faster, by timings
+    timings        times of layers on the target machine, by `python -m eckart.measure` or `eckart bench`: the file, or the
+                   document as read by json; layers that were not timed stay dense
+    rank_multiple  ranks are multiples of it, where one pays: what the target's kernels like
     method         of convolutions: "svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise", or "auto", the best of all
     shapes         of inputs of a graph whose sizes are open: {"x": (1, 3, 224, 224)}
     key            of a PyTorch checkpoint, the dictionary to read; default: found
@@ -359,11 +409,14 @@ def plan(
     True
     """
     run = Run(threads, memory, progress)
-    budget, store = _budget(keep, size, rank, energy, error, macs), _store(run, cache, dtype, split, rank_multiple, method)
-    budget.allow_dense = allow_dense
+    limits, store = _Limits(keep, size, rank, energy, error, macs, latency), _store(run, cache, dtype, split, rank_multiple, method)
+    budget = limits.budget()
+    budget.allow_dense, budget.no_slower = allow_dense, no_slower
+    _check_timed(limits, no_slower, timings)
 
     def job() -> Plan:
-        with _opened(run, model, key, shapes) as opened:
+        with timed(run, timings) as times, _opened(run, model, key, shapes) as opened:
+            budget.timings = times
             _select(run, opened, include, exclude, min_size)
             with _optimized(run, opened, budget, store) as raw:
                 return _plan_of(run, raw, _remarks(opened))
@@ -382,6 +435,9 @@ def compress(
     energy: float | None = None,
     error: float | None = None,
     macs: float | None = None,
+    latency: float | timedelta | None = None,
+    no_slower: bool = False,
+    timings: Timings | None = None,
     include: Sequence[str] | str = (),
     exclude: Sequence[str] | str = (),
     min_size: int = 4096,
@@ -411,8 +467,8 @@ def compress(
     (True, True)
     """
     run = Run(threads, memory, progress)
-    limits = (keep, size, rank, energy, error, macs)
-    if plan is not None and any(value is not None for value in limits):
+    limits = _Limits(keep, size, rank, energy, error, macs, latency)
+    if plan is not None and (limits.given() or no_slower or timings is not None):
         raise RangeError("a plan is a choice already made: give a plan or a budget")
     if plan is not None and (
         include or exclude or dtype is not None or split != "balanced" or rank_multiple != 1 or method != "svd"
@@ -422,8 +478,9 @@ def compress(
             "rank_multiple, method"
         )
     store = _store(run, cache, dtype, split, rank_multiple, method)
-    budget = ECK_BUDGET_INIT() if plan is not None else _budget(*limits)
-    budget.allow_dense = allow_dense
+    budget = ECK_BUDGET_INIT() if plan is not None else limits.budget()
+    budget.allow_dense, budget.no_slower = allow_dense, no_slower
+    _check_timed(limits, no_slower, timings)
     options = ECK_WRITE_OPTIONS_INIT()
     options.replace, options.dry_run, options.store = replace, dry_run, store
 
@@ -439,7 +496,8 @@ def compress(
             lib.eck_outcome_clear(ctypes.byref(raw))
 
     def job() -> Outcome:
-        with _opened(run, model, key, shapes) as opened:
+        with timed(run, timings) as times, _opened(run, model, key, shapes) as opened:
+            budget.timings = times
             _select(run, opened, include, exclude, min_size)
             chosen = _parsed(run, plan.text, "") if plan is not None else _optimized(run, opened, budget, store)
             with chosen as raw_plan:

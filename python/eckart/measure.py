@@ -25,9 +25,10 @@ from typing import Any
 from . import errors
 from ._raw import library
 from ._raw.decompose import eck_curve, eck_method, eck_point
-from ._raw.model import ECK_SELECTION_INIT, eck_model, eck_timings
+from ._raw.model import ECK_SELECTION_INIT, eck_model
 from ._raw.stage import eck_chain, eck_stage, eck_stage_kind
 from ._run import Run, text_of
+from ._timings import timed
 
 try:
     from . import _tiny
@@ -35,7 +36,11 @@ except ImportError as missing:
     raise SystemExit(f"measure: {missing}: pip install onnx onnxruntime") from None
 
 METHODS = {method.name.removeprefix("ECK_METHOD_").lower(): int(method) for method in eck_method}
-RUNNABLE = {eck_stage_kind.ECK_STAGE_LINEAR: "linear", eck_stage_kind.ECK_STAGE_CONV: "conv"}
+CONVOLUTIONS = {
+    eck_stage_kind.ECK_STAGE_CONV: "conv",
+    eck_stage_kind.ECK_STAGE_CONV_TRANSPOSE: "conv_transpose",
+}
+RUNNABLE = {eck_stage_kind.ECK_STAGE_LINEAR: "linear", **CONVOLUTIONS}
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -60,11 +65,11 @@ class Layer:
 
 
 def stage_of(raw: eck_stage) -> _tiny.Stage:
-    conv = raw.kind == eck_stage_kind.ECK_STAGE_CONV
-    axes = raw.spatial if conv else 0
+    axes = raw.spatial if raw.kind in CONVOLUTIONS else 0
     # ONNX always says strides and dilations.
     return _tiny.Stage(
-        getattr(raw, "in"), raw.out, raw.groups, tuple(raw.kernel[:axes]), tuple(raw.stride[:axes]), tuple(raw.dilation[:axes])
+        getattr(raw, "in"), raw.out, raw.groups, tuple(raw.kernel[:axes]), tuple(raw.stride[:axes]), tuple(raw.dilation[:axes]),
+        raw.kind == eck_stage_kind.ECK_STAGE_CONV_TRANSPOSE,
     )
 
 
@@ -95,7 +100,7 @@ def shape_of(dense: eck_stage) -> tuple[int, ...]:
 
 
 def uses_of(layer: Any) -> tuple[_tiny.Use, ...]:
-    axes = layer.dense.spatial if layer.dense.kind == eck_stage_kind.ECK_STAGE_CONV else 0
+    axes = layer.dense.spatial if layer.dense.kind in CONVOLUTIONS else 0
     return tuple(
         _tiny.Use(use.rows, tuple(use.input[:axes]), tuple(use.output[:axes])) for use in layer.uses[: layer.use_count]
     )
@@ -227,18 +232,6 @@ def measure(path: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def parsed(run: Run, path: str) -> Iterator[Any]:
-    timings = ctypes.POINTER(eck_timings)()
-    with open(path, "rb") as file:
-        text = file.read()
-    run.check(library().eck_timings_parse, ctypes.byref(timings), text, len(text), os.fsencode(path))
-    try:
-        yield timings
-    finally:
-        library().eck_timings_free(timings)
-
-
 def factored_point(run: Run, model: Any, index: int) -> eck_point:
     """Method and inner widths of a factored layer."""
     chain, point, lib = eck_chain(), eck_point(), library()
@@ -256,7 +249,7 @@ def factored_point(run: Run, model: Any, index: int) -> eck_point:
 def predicted(before: str, after: str, path: str) -> tuple[float, float]:
     """Milliseconds of the whole, before and after, as the timings have it: as plans count them."""
     run, lib = Run(), library()
-    with opened(run, before, {}) as dense, opened(run, after, {}) as small, parsed(run, path) as timings:
+    with opened(run, before, {}) as dense, opened(run, after, {}) as small, timed(run, path) as timings:
         factored = {
             text_of(layer.name): factored_point(run, small, i)
             for i in range(lib.eck_model_layer_count(small))

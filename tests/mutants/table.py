@@ -372,6 +372,13 @@ MUTANTS = [
         "tests": ["graph_layers"],
     },
     {
+        "name": "milliseconds-for-a-part-of-the-time",
+        "file": "python/eckart/compression.py",
+        "old": "elif value is not None and value >= 1:",
+        "new": "elif value is not None and value >= 0:",
+        "tests": ["tests/peers/test_bindings_models.py"],
+    },
+    {
         "name": "variational-bayes-with-the-constant-of-square-matrices",
         "file": "src/linalg/noise.c",
         "old": "if (phi(middle) + phi(middle / alpha) > 0.0)",

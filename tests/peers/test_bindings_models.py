@@ -1,6 +1,7 @@
 """`eckart.plan`, `compress`, `verify`, `restore` beside the command, from files to files."""
 
 import dataclasses
+import datetime
 import json
 import os
 import signal
@@ -195,6 +196,84 @@ def test_graphs_refused(tmp_path, options, message):
     save_graph(tmp_path / "m.onnx")
     with pytest.raises(eckart.Error, match=message):
         eckart.plan(tmp_path / "m.onnx", cache=False, **options)
+
+
+# ---- times
+
+
+def made_timings(folder):
+    """A document as a measurement writes it, of times that rise with the rank: layer a is never faster, b up to rank 48."""
+    def layer(name, shape, sizes, slower):
+        dense = 2.0
+        points = [{"method": "svd", "ranks": [rank], "milliseconds": slower * dense * rank / 48} for rank in (8, 16, 32, 60)]
+        points.append({"method": "dense", "ranks": [], "milliseconds": dense})
+        return {"name": name, "kind": "conv", "shape": shape, "points": points,
+                "uses": [{"rows": 1, "input": sizes[0], "output": sizes[1]}]}
+
+    document = {
+        "format": "eckart-timings", "version": 1, "model": "m.onnx", "runtime": "onnxruntime", "runtime_version": "1", "cpu": "some",
+        "threads": 1, "rounds": 3, "inputs": {"x": [1, 32, 33, 33]}, "whole": {"milliseconds": 5.0, "low": 5.0, "high": 5.0},
+        "layers": [layer("a", [64, 32, 3, 3], ([33, 33], [16, 16]), 9.0), layer("b", [64, 64, 3, 3], ([16, 16], [14, 14]), 1.0)],
+    }
+    (folder / "times.json").write_text(json.dumps(document))
+    return document
+
+
+@pytest.mark.parametrize("budget, words", [
+    ({"latency": 0.8}, ["--latency", "80%"]),
+    ({"latency": 4.25}, ["--latency", "4.25"]),
+    ({"latency": datetime.timedelta(microseconds=4250), "no_slower": True}, ["--latency", "4250us", "--no-slower"]),
+    ({"keep": 0.7, "no_slower": True}, ["--keep", "0.7", "--no-slower"]),
+    ({"keep": 0.7, "rank_multiple": 8}, ["--keep", "0.7", "--rank-multiple", "8"]),
+])
+def test_limits_on_time_are_those_of_the_command(tmp_path, budget, words):
+    save_graph(tmp_path / "m.onnx")
+    document = made_timings(tmp_path)
+    plan = eckart.plan(tmp_path / "m.onnx", **budget, timings=document, cache=False)
+    assert plan == eckart.plan(tmp_path / "m.onnx", **budget, timings=tmp_path / "times.json", cache=False)
+    eckart_command(tmp_path, "plan", "m.onnx", *words, "--timings", "times.json", "--no-cache", "-o", "plan.json")
+    assert json.loads(plan.text) == json.loads((tmp_path / "plan.json").read_text())
+    choices = {choice.layer: choice for choice in plan.choices}
+    assert choices["b"].ms_before == 2.0 and plan.ms_before == 5.0
+    rank = choices["b"].ranks[0]
+    assert choices["b"].ms_after == pytest.approx(max(2.0 * rank / 48, 2.0 * 8 / 48), rel=1e-12)
+    assert plan.ms_after == pytest.approx(5.0 + sum(c.ms_after - c.ms_before for c in plan.choices), rel=1e-12)
+    if "latency" in budget:
+        assert plan.ms_after <= (4.0 if budget["latency"] == 0.8 else 4.25)
+    if "no_slower" in budget:
+        assert choices["a"].method == "dense" and choices["b"].ms_after < 2.0
+    if "rank_multiple" in budget:
+        assert all(rank % 8 == 0 for choice in plan.choices for rank in choice.ranks)
+    outcome = eckart.compress(tmp_path / "m.onnx", tmp_path / "out.onnx", **budget, timings=document, cache=False)
+    assert outcome.plan == plan and outcome.verdict.kept
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"latency": 0.5}, "latency is judged by times of the target machine: give timings"),
+    ({"keep": 0.5, "no_slower": True}, "no_slower is judged by times"),
+    ({"latency": 0, "timings": {}}, "latency: found 0, allowed: a part"),
+    ({"latency": -3.0, "timings": {}}, "latency: found -3.0"), ({"latency": float("inf"), "timings": {}}, "latency: found inf"),
+    ({"latency": float("nan"), "timings": {}}, "latency: found nan"),
+    ({"latency": datetime.timedelta(0), "timings": {}}, "latency: found 0:00:00"),
+    ({"timings": {"format": "eckart-timings"}}, "no budget: give keep, size, macs, latency"),
+    ({"keep": 0.5, "timings": {"format": "others"}}, "timings"),
+])
+def test_limits_on_time_refused(tmp_path, options, message):
+    save_graph(tmp_path / "m.onnx")
+    with pytest.raises(eckart.Error, match=message):
+        eckart.plan(tmp_path / "m.onnx", cache=False, **options)
+
+
+def test_a_plan_goes_without_times(tmp_path):
+    save_graph(tmp_path / "m.onnx")
+    document = made_timings(tmp_path)
+    plan = eckart.plan(tmp_path / "m.onnx", keep=0.5, cache=False)
+    assert plan.ms_before is None and plan.ms_after is None and {c.ms_after for c in plan.choices} == {None}
+    for more in ({"timings": document}, {"no_slower": True}, {"latency": 0.5}):
+        with pytest.raises(eckart.RangeError, match="a plan is a choice already made"):
+            eckart.compress(tmp_path / "m.onnx", tmp_path / "out.onnx", plan, cache=False, **more)
+    with pytest.raises(FileNotFoundError):
+        eckart.plan(tmp_path / "m.onnx", keep=0.5, timings=tmp_path / "none.json", cache=False)
 
 
 def test_methods_of_weights_alone(tmp_path):

@@ -163,6 +163,49 @@ def test_tiny_graphs_have_the_sizes_of_their_layers(model):
             assert y.shape == (use.rows, layer.shape[0], *use.output)
 
 
+UPWARD = {
+    "up": ([24, 16, 4, 4], {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    "added": ([16, 12, 3, 5], {"strides": [2, 3], "pads": [0, 1, 1, 2], "output_padding": [1, 2]}),
+    "grouped": ([12, 8, 3, 1], {"strides": [1, 2], "dilations": [2, 1], "group": 2}),
+}
+
+
+def test_transposed_convolutions(tmp_path):
+    """Their tiny graphs have the sizes of the layers too, and a plan by their times is kept to."""
+    random = np.random.default_rng(9)
+    nodes, weights, value = [], [], "x"
+    for name, (shape, attributes) in UPWARD.items():
+        weights.append(numpy_helper.from_array(weight(random, shape), f"{name}.weight"))
+        nodes.append(helper.make_node("ConvTranspose", [value, f"{name}.weight"], [f"y_{name}"], **attributes))
+        value = f"y_{name}"
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 24, 5, 6])],
+        [helper.make_tensor_value_info(value, TensorProto.FLOAT, None)], weights,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "net.onnx")
+    quick = ["--rounds", "3", "--min-size", "100", "-q", "--method", "auto"]
+    layers = measure.layers_of(measure.Run(), str(tmp_path / "net.onnx"), measure.arguments([str(tmp_path / "net.onnx"), *quick]))
+    assert [(layer.name, layer.kind) for layer in layers] == [(name, "conv_transpose") for name in UPWARD]
+    for layer in layers:
+        (use,) = layer.uses
+        assert len({point.method for point in layer.points}) >= 6
+        for point in layer.points:
+            session = onnxruntime.InferenceSession(_tiny.graph_of(point.chain, use), providers=["CPUExecutionProvider"])
+            (y,) = session.run(None, {"x0": np.zeros([use.rows, point.chain[0].inputs, *use.input], np.float32)})
+            assert y.shape == (use.rows, point.chain[-1].outputs, *use.output)
+    run(tmp_path, "net.onnx", *quick, "-o", "times.json")
+    document = json.loads((tmp_path / "times.json").read_text())
+    schema = json.loads((ROOT / "docs/formats/json/timings.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema, registry=referencing.Registry()).validate(document)
+    for layer in document["layers"]:
+        for point in layer["points"]:
+            point["milliseconds"] = 3.0 if point["method"] == "dense" else 1.0 if layer["name"] == "up" else 4.0
+    (tmp_path / "made.json").write_text(json.dumps(document))
+    options = ["--no-slower", "--timings", "made.json", "--error", "0.9", "--method", "auto", "--min-size", "100", "--no-cache"]
+    plan = json.loads(eckart_command(tmp_path, "plan", "net.onnx", *options, "--json"))
+    assert {layer["name"] for layer in plan["layers"] if layer["method"] != "dense"} == {"up"}
+
+
 def test_what_is_wrong_is_said(model, tmp_path):
     assert "not known" in run(tmp_path, model, "--rounds", "3", "--min-size", "100", status=1).stderr
     assert "allowed: an input's name" in run(tmp_path, model, "--shape", "x=1x", status=2).stderr
