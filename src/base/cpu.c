@@ -1,6 +1,8 @@
 // What the processor can do, as the compiler's runtime reads it from the processor and the operating system.
 #include "base/cpu.h"
 
+#include <pthread.h>
+
 #include "base/compiler.h"
 
 #if defined(__x86_64__)
@@ -14,7 +16,11 @@ static bool has_f16c(void)
 }
 #endif
 
-ecki_cpu ecki_cpu_features(void)
+static ecki_cpu found; // once and for all
+static pthread_once_t found_once = PTHREAD_ONCE_INIT;
+
+// Asking the processor takes tens of microseconds where it is a virtual one.
+static void find(void)
 {
     ecki_cpu cpu = { false, false, false, false };
 #if defined(__x86_64__)
@@ -27,7 +33,13 @@ ecki_cpu ecki_cpu_features(void)
 #elif defined(__aarch64__)
     cpu.neon = true;
 #endif
-    return cpu;
+    found = cpu;
+}
+
+ecki_cpu ecki_cpu_features(void)
+{
+    pthread_once(&found_once, find);
+    return found;
 }
 
 const char *ecki_cpu_name(const ecki_cpu *cpu)

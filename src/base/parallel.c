@@ -126,6 +126,13 @@ static void blas_restore(int32_t saved)
     pthread_mutex_unlock(&blas_lock);
 }
 
+int32_t ecki_crew(void)
+{
+    pthread_once(&blas_once, find_blas);
+    const int32_t count = inside ? 1 : blas.threads ? blas.threads() : omp_get_max_threads();
+    return count < 1 ? 1 : count < THREADS_MAX ? count : THREADS_MAX;
+}
+
 int32_t ecki_blas_enter(int32_t threads)
 {
     pthread_once(&blas_once, find_blas);

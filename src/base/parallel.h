@@ -29,6 +29,9 @@ eck_status ecki_parallel_for(int64_t count, int32_t threads, ecki_task task, voi
  */
 void ecki_wait_step(int64_t waited);
 
+/** Threads that a product of the BLAS may use here, and what is done beside it: 1 inside a parallel_for. */
+int32_t ecki_crew(void);
+
 /** Lets BLAS use `threads` threads until ecki_blas_leave() gets the returned value back. 1 inside a
  * parallel_for. */
 int32_t ecki_blas_enter(int32_t threads);

@@ -9,26 +9,10 @@
 #include "linalg/gemm.h"
 #include "linalg/lapack.h"
 #include "linalg/orthonormal.h"
+#include "linalg/tall.h"
 #include "tensor/codec.h"
 
 enum { COLUMNS = 256, BLOCK = 32 };
-
-// Squared lengths of columns, to within 2 u whatever their number: what each addition loses (Knuth's
-// two-sum) is added at the end. Plain sums of equal terms lose a multiple of m u, always to one side.
-static void squared_lengths(double *sum, double *lost, const double *x, int64_t m, int64_t k)
-{
-    memset(sum, 0, (size_t)k * sizeof *sum);
-    memset(lost, 0, (size_t)k * sizeof *lost);
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < k; j++) {
-            const double square = x[i * k + j] * x[i * k + j], total = sum[j] + square;
-            const double part = total - sum[j];
-            lost[j] += (sum[j] - (total - part)) + (square - part);
-            sum[j] = total;
-        }
-    for (int64_t j = 0; j < k; j++)
-        sum[j] += lost[j];
-}
 
 eck_status ecki_orthogonality(double *out, const double *x, int64_t m, int64_t k, eck_error *err)
 {
@@ -36,8 +20,8 @@ eck_status ecki_orthogonality(double *out, const double *x, int64_t m, int64_t k
     double *block = NULL, *lengths = NULL;
     double worst = 0.0;
     ECK_ALLOC_RAW(block, ecki_min(COLUMNS, k) * k);
-    ECK_ALLOC_RAW(lengths, 2 * k);
-    squared_lengths(lengths, lengths + k, x, m, k);
+    ECK_ALLOC_RAW(lengths, k);
+    ECK_TRY(ecki_tall_squares(lengths, x, m, k, err));
     for (int64_t first = 0; first < k; first += COLUMNS) {
         const int64_t count = ecki_min(COLUMNS, k - first), width = k - first;
         const ecki_matrix strip = { x + first, m, count, k, false };
@@ -66,8 +50,7 @@ static eck_status cholesky_round(double *x, int64_t m, int64_t k, double *lower,
     int64_t info = 0;
     double least = INFINITY, most = 0.0;
     *good_out = false;
-    const eck_panel gram = ecki_panel(lower, ECK_DTYPE_F64, k, k);
-    ECK_TRY(ecki_syrk(1.0, ecki_transposed(ecki_matrix_of(x, m, k)), 0.0, gram, err));
+    ECK_TRY(ecki_tall_gram(lower, x, m, k, err));
     ECK_TRY(ecki_dpotrf(lower, k, &info, err));
     for (int64_t i = 0; i < k && info == 0; i++) {
         least = fmin(least, lower[i * k + i]);
@@ -75,7 +58,7 @@ static eck_status cholesky_round(double *x, int64_t m, int64_t k, double *lower,
     }
     // Beyond 1e-8 = sqrt(u) the Gram loses the small directions to rounding; stay well away from it.
     if (info != 0 || !(least > 1e-6 * most)) goto done;
-    ECK_TRY(ecki_trsm(ecki_matrix_of(lower, k, k), ecki_panel(x, ECK_DTYPE_F64, m, k), err));
+    ECK_TRY(ecki_tall_solve(x, m, k, lower, err));
     *good_out = true;
 done:
     return status;
@@ -118,21 +101,16 @@ done:
     return status;
 }
 
-// Lengths of the columns; a column of zeros keeps length 1, so that it can be divided by it. length has
-// room for 2 k.
-static void column_lengths(double *length, const double *x, int64_t m, int64_t k)
+// Lengths of the columns; a column of zeros keeps length 1, so that it can be divided by it.
+static eck_status column_lengths(double *length, const double *x, int64_t m, int64_t k,
+                                 eck_error *err)
 {
-    squared_lengths(length, length + k, x, m, k);
+    eck_status status = ECK_OK;
+    ECK_TRY(ecki_tall_squares(length, x, m, k, err));
     for (int64_t j = 0; j < k; j++)
         length[j] = length[j] > 0.0 ? sqrt(length[j]) : 1.0;
-}
-
-// x = x diag(length) or x diag(1 / length).
-static void scale_columns(double *x, int64_t m, int64_t k, const double *length, bool divide)
-{
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < k; j++)
-            x[i * k + j] = divide ? x[i * k + j] / length[j] : x[i * k + j] * length[j];
+done:
+    return status;
 }
 
 // r = lower^T r: what one round took off goes before what was taken off already.
@@ -176,15 +154,15 @@ eck_status ecki_orthonormalize(double *x, int64_t m, int64_t k, double *r_out, e
     eck_status status = ECK_OK;
     double *length = NULL;
     if (k == 0) return ECK_OK;
-    ECK_ALLOC_RAW(length, 2 * k);
-    column_lengths(length, x, m, k);
-    scale_columns(x, m, k, length, true);
+    ECK_ALLOC_RAW(length, k);
+    ECK_TRY(column_lengths(length, x, m, k, err));
+    ECK_TRY(ecki_tall_scale(x, m, k, length, true, err));
     if (r_out) memset(r_out, 0, (size_t)(k * k) * sizeof *r_out);
     for (int64_t j = 0; r_out && j < k; j++)
         r_out[j * k + j] = length[j];
     ECK_TRY(run_rounds(x, m, k, r_out, err));
-    column_lengths(length, x, m, k);
-    scale_columns(x, m, k, length, true);
+    ECK_TRY(column_lengths(length, x, m, k, err));
+    ECK_TRY(ecki_tall_scale(x, m, k, length, true, err));
 done:
     ecki_free(length);
     return status;

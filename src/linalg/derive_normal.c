@@ -161,18 +161,20 @@ static void convert(eck_panel out, eck_panel in)
 
 eck_status ecki_normal_by_products(const eck_operator *a, eck_side side, double scale,
                                    const eck_panel panels[2], const eck_context *context,
-                                   eck_error *err)
+                                   ecki_room *room, eck_error *err)
 {
     eck_status status = ECK_OK;
     double *wide = NULL, *inner = NULL;
     const eck_panel x = panels[0], out = panels[1];
     const bool right = side == ECK_SIDE_RIGHT, staged = x.dtype != ECK_DTYPE_F64;
     const int64_t across = right ? a->info.rows : a->info.cols;
-    int64_t inner_count = 0, wide_count = 0;
-    ECK_REQUIRE(ecki_mul(across, x.cols, &inner_count) && ecki_mul(x.rows, x.cols, &wide_count),
+    int64_t inner_count = 0, wide_count = 0, count = 0;
+    ECK_REQUIRE(ecki_mul(across, x.cols, &inner_count) && ecki_mul(x.rows, x.cols, &wide_count) &&
+                    ecki_add(inner_count, staged ? wide_count : 0, &count),
                 ECK_E_NOMEM, -1, "not enough memory for a product with '%s'", a->name);
-    ECK_ALLOC_RAW(inner, inner_count);
-    ECK_ALLOC_RAW(wide, staged ? wide_count : 0);
+    inner = ecki_room_take(room, count, sizeof *inner);
+    ECK_HAVE(inner);
+    wide = inner + inner_count;
     const eck_panel middle = ecki_panel(inner, ECK_DTYPE_F64, across, x.cols);
     const eck_panel copy = ecki_panel(wide, ECK_DTYPE_F64, x.rows, x.cols);
     if (staged) convert(copy, x);
@@ -186,7 +188,5 @@ eck_status ecki_normal_by_products(const eck_operator *a, eck_side side, double 
     }
     if (staged) convert(out, copy);
 done:
-    ecki_free(wide);
-    ecki_free(inner);
     return status;
 }

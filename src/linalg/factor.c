@@ -12,6 +12,7 @@
 #include "linalg/op.h"
 #include "linalg/orthonormal.h"
 #include "linalg/svd_job.h"
+#include "linalg/tall.h"
 #include "tensor/codec.h"
 
 // Below this share of s_1 the Gram's error, about 1e-16 s_1^2, is more than 1e-4 of a value's
@@ -107,20 +108,22 @@ static bool captured_enough(const ecki_svd_job *job)
 }
 
 // Divides the columns of W by their lengths; defect: what that leaves of W - U diag(s).
-static void divide_columns(ecki_svd_job *job, double *far, int64_t m)
+static eck_status divide_columns(ecki_svd_job *job, double *far, int64_t m, eck_error *err)
 {
+    eck_status status = ECK_OK;
     const int64_t k = job->rank;
-    double defect2 = 0.0;
+    double *length = NULL, defect2 = 0.0;
+    ECK_ALLOC_RAW(length, k);
+    ECK_TRY(ecki_tall_squares(length, far, m, k, err));
     for (int64_t j = 0; j < k; j++) {
-        double length2 = 0.0;
-        for (int64_t i = 0; i < m; i++)
-            length2 += far[i * k + j] * far[i * k + j];
-        const double length = sqrt(length2);
-        for (int64_t i = 0; i < m; i++)
-            far[i * k + j] /= length;
-        defect2 += (length - job->s[j]) * (length - job->s[j]);
+        length[j] = sqrt(length[j]);
+        defect2 += (length[j] - job->s[j]) * (length[j] - job->s[j]);
     }
+    ECK_TRY(ecki_tall_scale(far, m, k, length, true, err));
     job->defect = sqrt(defect2);
+done:
+    ecki_free(length);
+    return status;
 }
 
 // The block R[first.., first..] as a solver wants it.
@@ -242,7 +245,7 @@ static eck_status expand(ecki_svd_job *job, double *near, double *far, eck_error
     const double ratio = job->s[k - 1] > 0.0 ? job->s[0] / job->s[k - 1] : INFINITY;
     const double off = 64.0 * 0x1p-53 * ratio * ratio;
     if (off < 0.125 * 0.5 * eck_dtype_epsilon(job->options.store))
-        divide_columns(job, far, far_length(job));
+        ECK_TRY(divide_columns(job, far, far_length(job), err));
     else
         ECK_TRY(orthonormal_far(job, near, far, err));
 done:

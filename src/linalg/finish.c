@@ -10,76 +10,111 @@
 #include "linalg/op.h"
 #include "linalg/orthonormal.h"
 #include "linalg/svd_job.h"
+#include "linalg/tall.h"
 #include "tensor/codec.h"
 
-// flip[j] = -1 where the largest |v_ij| is negative, else 1.
-static void find_signs(double *flip, double *largest, const double *v, int64_t n, int64_t k)
+// The largest |v_ij| of every column, with its sign, of each piece of rows.
+typedef struct sign_job {
+    const double *v;
+    int64_t k, rows;
+    double *largest; // [pieces,k]
+} sign_job;
+
+static eck_status sign_task(void *self, int64_t first, int64_t rows, eck_error *err)
 {
-    for (int64_t j = 0; j < k; j++) {
-        flip[j] = 1.0;
-        largest[j] = 0.0;
-    }
-    for (int64_t i = 0; i < n; i++)
+    const sign_job *const job = self;
+    const int64_t k = job->k;
+    double *const largest = job->largest + first / job->rows * k;
+    (void)err;
+    memcpy(largest, job->v + first * k, (size_t)k * sizeof *largest);
+    for (int64_t i = first + 1; i < first + rows; i++)
         for (int64_t j = 0; j < k; j++) {
-            const double x = v[i * k + j];
-            if (fabs(x) > largest[j]) {
-                largest[j] = fabs(x);
-                flip[j] = x < 0.0 ? -1.0 : 1.0;
-            }
+            const double x = job->v[i * k + j];
+            largest[j] = fabs(x) > fabs(largest[j]) ? x : largest[j];
         }
+    return ECK_OK;
 }
 
-static void flip_columns(double *x, int64_t m, int64_t k, const double *flip)
+// flip[j] = -1 where the largest |v_ij| is negative, else 1.
+static eck_status find_signs(double *flip, const double *v, int64_t n, int64_t k, eck_error *err)
 {
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < k; j++)
-            x[i * k + j] *= flip[j];
+    eck_status status = ECK_OK;
+    sign_job job = { .v = v, .k = k, .rows = ecki_tall_rows(k) };
+    const int64_t pieces = (n + job.rows - 1) / job.rows;
+    ECK_ALLOC_RAW(job.largest, pieces * k);
+    ECK_TRY(ecki_tall_each(n, job.rows, sign_task, &job, err));
+    for (int64_t j = 0; j < k; j++) {
+        double largest = 0.0;
+        for (int64_t p = 0; p < pieces; p++)
+            if (fabs(job.largest[p * k + j]) > fabs(largest)) largest = job.largest[p * k + j];
+        flip[j] = largest < 0.0 ? -1.0 : 1.0;
+    }
+done:
+    ecki_free(job.largest);
+    return status;
 }
 
 static eck_status fix_signs(ecki_svd_job *job, eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *flip = NULL, *largest = NULL;
     const int64_t k = job->rank;
+    double *flip = NULL;
     ECK_ALLOC_RAW(flip, k);
-    ECK_ALLOC_RAW(largest, k);
-    find_signs(flip, largest, job->v, job->a->info.cols, k);
-    flip_columns(job->u, job->a->info.rows, k, flip);
-    flip_columns(job->v, job->a->info.cols, k, flip);
+    ECK_TRY(find_signs(flip, job->v, job->a->info.cols, k, err));
+    ECK_TRY(ecki_tall_scale(job->u, job->a->info.rows, k, flip, false, err));
+    ECK_TRY(ecki_tall_scale(job->v, job->a->info.cols, k, flip, false, err));
 done:
-    ecki_free(largest);
     ecki_free(flip);
     return status;
 }
 
-// out = round(scale x) row by row; a number that leaves the range of the type is an error.
+// One factor on its way to its storage.
+typedef struct round_job {
+    eck_array *out;
+    ecki_matrix x;
+    double scale;
+} round_job;
+
+// Rows of round(scale x); a number that leaves the range of the type is an error.
+static eck_status round_task(void *self, int64_t first, int64_t rows, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const round_job *const job = self;
+    const int64_t cols = job->x.cols;
+    const eck_dtype store = job->out->dtype;
+    double *row = NULL;
+    int64_t bytes = 0;
+    ECK_ALLOC_RAW(row, cols);
+    if (!ecki_dtype_bytes(store, cols, &bytes)) bytes = 0;
+    for (int64_t i = first; i < first + rows; i++) {
+        const double *const x = job->x.data + i * job->x.ld;
+        char *const place = (char *)job->out->data + i * bytes;
+        for (int64_t j = 0; j < cols; j++)
+            row[j] = x[j] * job->scale;
+        ecki_round_f64(store, row, place, cols);
+        ecki_widen_f64(store, place, 1, row, cols);
+        const int64_t bad = ecki_first_nonfinite(row, cols);
+        ECK_REQUIRE(bad < 0, ECK_E_RANGE, i * cols + bad,
+                    "factor element %lld leaves the range of %s: %g", (long long)(i * cols + bad),
+                    eck_dtype_name(store), x[bad] * job->scale);
+    }
+done:
+    ecki_free(row);
+    return status;
+}
+
+// out = round(scale x).
 static eck_status round_factor(eck_array **out, eck_dtype store, ecki_matrix x, double scale,
                                eck_error *err)
 {
     eck_status status = ECK_OK;
-    eck_array *array = NULL;
-    double *row = NULL;
-    int64_t bytes = 0;
-    const int64_t shape[2] = { x.rows, x.cols };
-    ECK_TRY(eck_array_create(&array, store, 2, shape, err));
-    ECK_ALLOC_RAW(row, x.cols);
-    if (!ecki_dtype_bytes(store, x.cols, &bytes)) bytes = 0;
-    for (int64_t i = 0; i < x.rows; i++) {
-        char *const place = (char *)array->data + i * bytes;
-        for (int64_t j = 0; j < x.cols; j++)
-            row[j] = x.data[i * x.ld + j] * scale;
-        ecki_round_f64(store, row, place, x.cols);
-        ecki_widen_f64(store, place, 1, row, x.cols);
-        const int64_t bad = ecki_first_nonfinite(row, x.cols);
-        ECK_REQUIRE(bad < 0, ECK_E_RANGE, i * x.cols + bad,
-                    "factor element %lld leaves the range of %s: %g", (long long)(i * x.cols + bad),
-                    eck_dtype_name(store), x.data[i * x.ld + bad] * scale);
-    }
-    *out = array;
-    array = NULL;
+    round_job job = { NULL, x, scale };
+    ECK_TRY(eck_array_create(&job.out, store, 2, (int64_t[]){ x.rows, x.cols }, err));
+    ECK_TRY(ecki_tall_each(x.rows, ecki_tall_rows(x.cols), round_task, &job, err));
+    *out = job.out;
+    job.out = NULL;
 done:
-    ecki_free(row);
-    eck_array_free(array);
+    eck_array_free(job.out);
     return status;
 }
 
@@ -89,21 +124,19 @@ static eck_status round_completed(eck_array **out, eck_dtype store, ecki_matrix 
                                   eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *square = NULL, *flip = NULL, *largest = NULL;
+    double *square = NULL, *flip = NULL;
     const int64_t m = x.rows;
     int64_t count = 0;
     ECK_REQUIRE(ecki_mul(m, m, &count), ECK_E_NOMEM, -1, "not enough memory for a full basis");
     ECK_ALLOC_RAW(square, count);
     ECK_ALLOC_RAW(flip, m);
-    ECK_ALLOC_RAW(largest, m);
     ECK_TRY(ecki_complete(square, x.data, m, x.cols, err));
-    find_signs(flip, largest, square, m, m);
+    ECK_TRY(find_signs(flip, square, m, m, err));
     for (int64_t j = 0; j < x.cols; j++)
         flip[j] = 1.0;
-    if (right) flip_columns(square, m, m, flip);
+    if (right) ECK_TRY(ecki_tall_scale(square, m, m, flip, false, err));
     ECK_TRY(round_factor(out, store, ecki_matrix_of(square, m, m), 1.0, err));
 done:
-    ecki_free(largest);
     ecki_free(flip);
     ecki_free(square);
     return status;

@@ -12,6 +12,7 @@
 #include "linalg/lapack.h"
 #include "linalg/op.h"
 #include "linalg/svd_job.h"
+#include "linalg/tall.h"
 #include "linalg/two_stage.h"
 
 // Sizes of one decomposition; doubles, so that absurd shapes saturate instead of wrapping. All phases
@@ -60,6 +61,12 @@ static double transpose_panels(const sizes *s, double rows, double cols)
     const double tasks = larger(ceil(cols / ECKI_TRANSPOSE_COLS), 1.0);
     return smaller(s->threads, tasks) * smaller(rows, ECKI_TRANSPOSE_ROWS) *
            smaller(cols, ECKI_TRANSPOSE_COLS);
+}
+
+// What is done to a factor of the longer side in pieces works in.
+static double tall(const sizes *s, double k)
+{
+    return ecki_tall_memory(s->m, k, (int32_t)s->threads);
 }
 
 // The scan: panels, and 40 bytes for each.
@@ -118,7 +125,7 @@ static double far_phase(const sizes *s)
     const double product =
         larger(padded, s->rows >= s->cols ? apply_panels(s, s->rows, s->cols)
                                           : transpose_panels(s, s->rows, s->cols));
-    const double rounds = 3.0 * s->k * s->k + s->m * s->k;
+    const double rounds = 3.0 * s->k * s->k + larger(s->m * s->k, tall(s, s->k));
     const double block = 4.0 * s->k * s->k + larger(s->solver, s->m * s->k);
     return held + larger(product, s->compact ? 0.0 : larger(rounds, block));
 }
@@ -143,9 +150,11 @@ static double proof_phase(const sizes *s)
     const double strip = smaller(256.0, s->k);
     const double tile = panels(s, s->rows, s->cols, TILE);
     const double rows = smaller(s->rows, TILE[0]), cols = smaller(s->cols, TILE[1]);
-    const double orthogonality = s->m * s->k + 258.0 * s->k;
+    const double pieces = ceil(s->m / (double)ecki_tall_rows((int64_t)smaller(s->k, 1e9)));
+    const double orthogonality = s->m * s->k + 258.0 * s->k + 2.0 * pieces * s->k;
+    const double grams = s->k <= 128.0 ? 8.0 * s->k * s->k : 260.0 * s->k;
     if (s->proof == ECK_PROOF_TAIL)
-        return larger(orthogonality, 2.0 * (s->m + s->n) * s->k + 260.0 * s->k);
+        return larger(orthogonality, 2.0 * (s->m + s->n) * s->k + grams + tall(s, 2.0 * s->k));
     if (s->proof == ECK_PROOF_RESIDUAL)
         return larger(orthogonality, 2.0 * tile + s->threads * strip * (rows + cols));
     const double probes = (double)ecki_probe_count(s->failure);
@@ -169,7 +178,8 @@ static double dense_phase(const sizes *s, bool by_qr)
     const int64_t wide = (int64_t)smaller(m, 1e9), n = (int64_t)smaller(s->n, 1e9);
     const double work = (double)ecki_dgesvx_work(wide, n, s->factors, ECKI_DGESDD) + 4.0 * s->n;
     const double inside = m * s->n * (s->factors ? 2.0 : 1.0) + square + 6.0 * s->n;
-    const double rounds = larger(258.0 * s->k, 2.0 * s->k * s->k + s->m * s->k);
+    const double rounds =
+        larger(258.0 * s->k, 2.0 * s->k * s->k + larger(s->m * s->k, tall(s, s->k)));
     const double taken = (s->m + s->n) * s->k + (by_qr ? s->m * s->k : 0.0) + rounds;
     const double reduced = by_qr ? s->m * s->n + s->n : 0.0;
     return reduced + inside + larger(larger(work, s->factors ? taken : 0.0), 64.0 * s->cols);
@@ -215,8 +225,10 @@ static double krylov_bytes(const ecki_svd_job *job, const sizes *s, double most)
     const double products =
         larger(apply_panels(s, s->rows, s->cols), transpose_panels(s, s->rows, s->cols));
     const double factors =
-        (n + m) * k + larger(0.5 * n * k + small, larger(3.0 * k * k + 600.0 * k, products));
-    const double finish = 2.0 * (n + m) * k + finish_phase(s);
+        (n + m) * k +
+        larger(0.5 * n * k + small, larger(3.0 * k * k + 600.0 * k + tall(s, k), products));
+    const double grams = k <= 128.0 ? 8.0 * k * k : 0.0;
+    const double finish = 2.0 * (n + m) * k + grams + tall(s, 2.0 * k) + finish_phase(s);
     return 8.0 * larger(held + larger(step, larger(small, factors)), finish) + 65536.0;
 }
 
@@ -278,7 +290,8 @@ int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *op
 static double stream_phase(const sizes *s)
 {
     const double lines = smaller(256.0, s->m);
-    return 10.0 * s->n + 4.0 * s->n * s->k + lines * (s->n + 4.0 * s->k) + 6.0 * s->k * s->k;
+    return 10.0 * s->n + 4.0 * s->n * s->k + lines * (s->n + 4.0 * s->k) + 6.0 * s->k * s->k +
+           tall(s, s->k);
 }
 
 int64_t ecki_stream_memory(const eck_operator_info *info, const eck_svd_options *options,

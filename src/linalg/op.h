@@ -105,7 +105,7 @@ eck_status ecki_derive_normal(const eck_operator *a, eck_side side, double scale
                               eck_error *err);
 eck_status ecki_normal_by_products(const eck_operator *a, eck_side side, double scale,
                                    const eck_panel panels[2], const eck_context *context,
-                                   eck_error *err);
+                                   ecki_room *room, eck_error *err);
 
 /** Lines of a panel of ecki_derive_normal(), each of so many numbers. */
 int64_t ecki_normal_lines(int64_t length);

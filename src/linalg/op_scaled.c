@@ -126,7 +126,11 @@ static eck_status scaled_normal_twice(void *self, eck_side side, double scale,
                                             .apply_transpose = scaled_apply_transpose },
                                  .self = s,
                                  .name = s->a->name };
-    return ecki_normal_by_products(&whole, side, scale, panels, context, err);
+    ecki_room room = { NULL, 0 };
+    const eck_status status =
+        ecki_normal_by_products(&whole, side, scale, panels, context, &room, err);
+    ecki_room_clear(&room);
+    return status;
 }
 
 // Largest |weight|; 1 for none.

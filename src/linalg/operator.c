@@ -190,7 +190,7 @@ eck_status ecki_operator_normal(const eck_operator *a, eck_side side, double sca
     else if (a->methods.read && !a->methods.apply && !a->extra.apply)
         status = ecki_derive_normal(a, side, scale, panels, context, err);
     else
-        status = ecki_normal_by_products(a, side, scale, panels, context, err);
+        status = ecki_normal_by_products(a, side, scale, panels, context, room, err);
 done:
     return status;
 }

@@ -10,6 +10,7 @@
 #include "linalg/gemm.h"
 #include "linalg/orthonormal.h"
 #include "linalg/svd_job.h"
+#include "linalg/tall.h"
 #include "tensor/codec.h"
 
 enum { STRIP = 128 };
@@ -48,42 +49,58 @@ typedef struct rounded {
     int64_t m, k;
 } rounded;
 
-// old [m,k] = what was computed, difference = old - stored.
-static eck_status open_rounding(double *old, double *difference, const rounded *f, eck_error *err)
+// What the tasks of open_rounding() share: where the rows of two blocks of k columns, side by side, begin.
+typedef struct opening {
+    double *number, *difference;
+    const rounded *f;
+    bool stored;
+} opening;
+
+static eck_status open_task(void *self, int64_t first, int64_t rows, eck_error *err)
 {
     eck_status status = ECK_OK;
+    const opening *const job = self;
+    const rounded *const f = job->f;
     const eck_view view = eck_array_view(f->kept);
-    for (int64_t i = 0; i < f->m; i++) {
-        double *const row = difference + i * f->k;
+    for (int64_t i = first; i < first + rows; i++) {
+        double *const row = job->difference + i * 2 * f->k, *const number =
+                                                                job->number + i * 2 * f->k;
         ECK_TRY(eck_view_read(&view, i, 0, ecki_panel(row, ECK_DTYPE_F64, 1, f->k), err));
         for (int64_t j = 0; j < f->k; j++) {
             const double w = f->weights ? f->weights[j] : 1.0;
             const double kept = f->kept_weights ? f->kept_weights[j] : 1.0;
-            old[i * f->k + j] = f->x[i * f->k + j] * w;
-            row[j] = old[i * f->k + j] - row[j] * (f->kept_scale * kept);
+            const double computed = f->x[i * f->k + j] * w;
+            row[j] = computed - row[j] * (f->kept_scale * kept);
+            number[j] = job->stored ? computed - row[j] : computed;
         }
     }
 done:
     return status;
 }
 
+// Of a row of `pair` [m,2k] one half becomes what was computed, or `stored` what is kept of it; the other, the first for
+// what was computed, computed - stored.
+static eck_status open_rounding(double *pair, const rounded *f, bool stored, eck_error *err)
+{
+    opening job = { pair + (stored ? 0 : f->k), pair + (stored ? f->k : 0), f, stored };
+    return ecki_tall_each(f->m, ecki_tall_rows(f->k), open_task, &job, err);
+}
+
 // Both factors of W V^T with what rounding took from them.
 typedef struct perturbation {
-    double *w, *dw; // [m,k]
-    double *v, *dv; // [n,k]; v as stored
+    double *far; // [m,2k]: dW, W
+    double *near; // [n,2k]: V as stored, dV
     int64_t m, n, k;
     double rounding; // sum_j ||dw_j|| ||v_j|| + ||w_j|| ||dv_j||, column by column
     double both; // sum_j ||dw_j|| ||dv_j||
     double turned; // sum_j ||w_j|| ||dv_j||
-    double near; // ||dV||_F
+    double off; // ||dV||_F
 } perturbation;
 
 static void perturbation_clear(perturbation *p)
 {
-    ecki_free(p->w);
-    ecki_free(p->dw);
-    ecki_free(p->v);
-    ecki_free(p->dv);
+    ecki_free(p->far);
+    ecki_free(p->near);
 }
 
 // out [strip,k] = x[:, first..first+count]^T y, strip = { first, count }.
@@ -95,24 +112,27 @@ static eck_status strip_product(double *out, ecki_matrix x, ecki_matrix y, const
                      ecki_panel(out, ECK_DTYPE_F64, strip[1], y.cols), err);
 }
 
-// || dW V^T + W_old dV^T ||_F^2 = <dW'dW, V'V> + 2 <dW'W, V'dV> + <W'W, dV'dV>, V as stored.
-static eck_status perturbation_norm2(double *out, const perturbation *p, eck_error *err)
+// The same by strips, for many columns.
+static eck_status norm2_by_strips(double *out, const perturbation *p, eck_error *err)
 {
     eck_status status = ECK_OK;
     double *left = NULL, *right = NULL;
-    const ecki_matrix w = ecki_matrix_of(p->w, p->m, p->k), dw = ecki_matrix_of(p->dw, p->m, p->k);
-    const ecki_matrix v = ecki_matrix_of(p->v, p->n, p->k), dv = ecki_matrix_of(p->dv, p->n, p->k);
+    const int64_t k = p->k;
+    const ecki_matrix dw = { p->far, p->m, k, 2 * k, false },
+                      w = { p->far + k, p->m, k, 2 * k, false };
+    const ecki_matrix v = { p->near, p->n, k, 2 * k, false },
+                      dv = { p->near + k, p->n, k, 2 * k, false };
     const ecki_matrix pairs[3][4] = { { dw, dw, v, v }, { dw, w, v, dv }, { w, w, dv, dv } };
     double sum = 0.0;
-    ECK_ALLOC_RAW(left, ecki_min(STRIP, p->k) * p->k);
-    ECK_ALLOC_RAW(right, ecki_min(STRIP, p->k) * p->k);
-    for (int64_t first = 0; first < p->k; first += STRIP) {
-        const int64_t strip[2] = { first, ecki_min(STRIP, p->k - first) };
+    ECK_ALLOC_RAW(left, ecki_min(STRIP, k) * k);
+    ECK_ALLOC_RAW(right, ecki_min(STRIP, k) * k);
+    for (int64_t first = 0; first < k; first += STRIP) {
+        const int64_t strip[2] = { first, ecki_min(STRIP, k - first) };
         for (int t = 0; t < 3; t++) {
             ECK_TRY(strip_product(left, pairs[t][0], pairs[t][1], strip, err));
             ECK_TRY(strip_product(right, pairs[t][2], pairs[t][3], strip, err));
             double dot = 0.0;
-            for (int64_t i = 0; i < strip[1] * p->k; i++)
+            for (int64_t i = 0; i < strip[1] * k; i++)
                 dot += left[i] * right[i];
             sum += t == 1 ? 2.0 * dot : dot;
         }
@@ -124,39 +144,52 @@ done:
     return status;
 }
 
-// length[j] = the norm of column j of a row-major [m,k].
-static void column_norms(double *length, const double *x, int64_t m, int64_t k)
+// || dW V^T + W_old dV^T ||_F^2 = <dW'dW, V'V> + 2 <dW'W, V'dV> + <W'W, dV'dV>, V as stored: all products of the
+// Grams of (dW, W) and (V, dV).
+static eck_status perturbation_norm2(double *out, const perturbation *p, eck_error *err)
 {
-    memset(length, 0, (size_t)k * sizeof *length);
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < k; j++)
-            length[j] += x[i * k + j] * x[i * k + j];
-    for (int64_t j = 0; j < k; j++)
-        length[j] = sqrt(length[j]);
+    eck_status status = ECK_OK;
+    const int64_t n = 2 * p->k;
+    double *left = NULL, *right = NULL, sum = 0.0;
+    if (n > 2 * STRIP) return norm2_by_strips(out, p, err);
+    ECK_ALLOC_RAW(left, n * n);
+    ECK_ALLOC_RAW(right, n * n);
+    ECK_TRY(ecki_tall_gram(left, p->far, p->m, n, err));
+    ECK_TRY(ecki_tall_gram(right, p->near, p->n, n, err));
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < i; j++)
+            sum += 2.0 * left[i * n + j] * right[i * n + j];
+        sum += left[i * n + i] * right[i * n + i];
+    }
+    *out = fmax(sum, 0.0);
+done:
+    ecki_free(right);
+    ecki_free(left);
+    return status;
 }
 
 // The sums of products of column norms that bound errors and inner products.
 static eck_status perturbation_sums(perturbation *p, eck_error *err)
 {
     eck_status status = ECK_OK;
-    double *length = NULL, near2 = 0.0;
+    double *far = NULL, *near = NULL, off2 = 0.0;
     const int64_t k = p->k;
-    ECK_ALLOC_RAW(length, 4 * k);
-    column_norms(length, p->w, p->m, k);
-    column_norms(length + k, p->dw, p->m, k);
-    column_norms(length + 2 * k, p->v, p->n, k);
-    column_norms(length + 3 * k, p->dv, p->n, k);
+    ECK_ALLOC_RAW(far, 2 * k);
+    ECK_ALLOC_RAW(near, 2 * k);
+    ECK_TRY(ecki_tall_squares(far, p->far, p->m, 2 * k, err));
+    ECK_TRY(ecki_tall_squares(near, p->near, p->n, 2 * k, err));
     for (int64_t j = 0; j < k; j++) {
-        const double w = length[j], dw = length[k + j], v = length[2 * k + j],
-                     dv = length[3 * k + j];
+        const double dw = sqrt(far[j]), w = sqrt(far[k + j]), v = sqrt(near[j]),
+                     dv = sqrt(near[k + j]);
         p->rounding += dw * v + w * dv;
         p->both += dw * dv;
         p->turned += w * dv;
-        near2 += dv * dv;
+        off2 += near[k + j];
     }
-    p->near = sqrt(near2);
+    p->off = sqrt(off2);
 done:
-    ecki_free(length);
+    ecki_free(near);
+    ecki_free(far);
     return status;
 }
 
@@ -176,14 +209,10 @@ static eck_status perturbation_init(perturbation *p, const ecki_svd_job *job, co
     p->m = far.m;
     p->n = near.m;
     p->k = job->rank;
-    ECK_ALLOC_RAW(p->w, p->m * p->k);
-    ECK_ALLOC_RAW(p->dw, p->m * p->k);
-    ECK_ALLOC_RAW(p->v, p->n * p->k);
-    ECK_ALLOC_RAW(p->dv, p->n * p->k);
-    ECK_TRY(open_rounding(p->w, p->dw, &far, err));
-    ECK_TRY(open_rounding(p->v, p->dv, &near, err));
-    for (int64_t i = 0; i < p->n * p->k; i++)
-        p->v[i] -= p->dv[i];
+    ECK_ALLOC_RAW(p->far, 2 * p->m * p->k);
+    ECK_ALLOC_RAW(p->near, 2 * p->n * p->k);
+    ECK_TRY(open_rounding(p->far, &far, false, err));
+    ECK_TRY(open_rounding(p->near, &near, true, err));
     ECK_TRY(perturbation_sums(p, err));
 done:
     return status;
@@ -203,7 +232,7 @@ static double straight_error(const ecki_svd_job *job, double norm)
 static double vectors_error(const ecki_svd_job *job, const perturbation *p, double t, double norm)
 {
     if (job->gap.set) return t * p->turned;
-    return job->backward > 0.0 ? 0.0 : job->spectrum->info.tail_error * norm * norm * p->near;
+    return job->backward > 0.0 ? 0.0 : job->spectrum->info.tail_error * norm * norm * p->off;
 }
 
 // With T the error of the F64 factors, D = W V^T - stored and R = A - W V^T: ||R + D||^2 is at most

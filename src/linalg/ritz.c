@@ -11,6 +11,7 @@
 #include "linalg/lapack.h"
 #include "linalg/op.h"
 #include "linalg/orthonormal.h"
+#include "linalg/tall.h"
 #include "tensor/codec.h"
 
 #define UNIT 0x1p-53
@@ -62,33 +63,32 @@ static eck_status multiply(ecki_ritz *ritz, eck_error *err)
                : eck_operator_apply_transpose(job->a, ritz->scale, x, y, job->context, err);
 }
 
-// s2[j] = squared length of column j of far.
-static void column_lengths(double *s2, const ecki_ritz *ritz)
-{
-    memset(s2, 0, (size_t)ritz->k * sizeof *s2);
-    for (int64_t i = 0; i < far_length(ritz); i++)
-        for (int64_t j = 0; j < ritz->k; j++) {
-            const double number = ritz->far[i * ritz->k + j];
-            s2[j] += number * number;
-        }
-}
+// x = x turn, [k,k].
+typedef struct turn_job {
+    double *x;
+    int64_t k;
+    const double *turn;
+} turn_job;
 
-// x = x turn for a row-major x [m,k], a piece at a time.
-static eck_status turn_rows(double *x, int64_t m, int64_t k, const double *turn, eck_error *err)
+static eck_status turn_task(void *self, int64_t first, int64_t rows, eck_error *err)
 {
-    enum { ROWS = 512 };
     eck_status status = ECK_OK;
-    double *piece = NULL;
-    ECK_ALLOC_RAW(piece, ROWS * k);
-    for (int64_t i = 0; i < m; i += ROWS) {
-        const int64_t rows = ecki_min(ROWS, m - i);
-        memcpy(piece, x + i * k, (size_t)(rows * k) * sizeof *x);
-        ECK_TRY(ecki_gemm(1.0, ecki_matrix_of(piece, rows, k), ecki_matrix_of(turn, k, k), 0.0,
-                          ecki_panel(x + i * k, ECK_DTYPE_F64, rows, k), err));
-    }
+    const turn_job *const job = self;
+    const int64_t k = job->k;
+    double *const x = job->x + first * k, *piece = NULL;
+    ECK_ALLOC_RAW(piece, rows * k);
+    memcpy(piece, x, (size_t)(rows * k) * sizeof *x);
+    ECK_TRY(ecki_gemm(1.0, ecki_matrix_of(piece, rows, k), ecki_matrix_of(job->turn, k, k), 0.0,
+                      ecki_panel(x, ECK_DTYPE_F64, rows, k), err));
 done:
     ecki_free(piece);
     return status;
+}
+
+static eck_status turn_rows(double *x, int64_t m, int64_t k, const double *turn, eck_error *err)
+{
+    turn_job job = { x, k, turn };
+    return ecki_tall_each(m, ecki_tall_rows(k), turn_task, &job, err);
 }
 
 // Puts columns of a row-major x [m,k] in the order given.
@@ -150,8 +150,7 @@ static eck_status make_orthogonal(ecki_ritz *ritz, double *s2, eck_error *err)
     const int64_t k = ritz->k, m = far_length(ritz);
     double *gram = NULL, *turn = NULL;
     ECK_ALLOC_RAW(gram, k * k);
-    ECK_TRY(ecki_syrk(1.0, ecki_transposed(ecki_matrix_of(ritz->far, m, k)), 0.0,
-                      ecki_panel(gram, ECK_DTYPE_F64, k, k), err));
+    ECK_TRY(ecki_tall_gram(gram, ritz->far, m, k, err));
     if (far_is_orthogonal(ritz, gram, s2)) goto done;
     ECK_ALLOC_RAW(turn, k * k);
     ECK_TRY(ecki_small_eigen(s2, turn, gram, k, k, err));
@@ -199,7 +198,7 @@ eck_status ecki_ritz_settle(ecki_ritz *ritz, int64_t k, eck_error *err)
     ECK_ALLOC_RAW(ritz->far, count);
     ECK_ALLOC(s2, ecki_max(k, 1));
     ECK_TRY(multiply(ritz, err));
-    column_lengths(s2, ritz);
+    ECK_TRY(ecki_tall_squares(s2, ritz->far, far_length(ritz), k, err));
     ECK_TRY(sort_columns(ritz, s2, err));
     if (!(ritz->job->options.want & ECK_WANT_COMPACT)) ECK_TRY(make_orthogonal(ritz, s2, err));
     describe(ritz, s2);

@@ -89,6 +89,7 @@ SYMBOLS = {
 
 # Globals that change, and why they may.
 GLOBALS = {
+    "src/base/cpu.c": "what the processor can do, asked once",
     "src/base/memory.c": "the allocator, set once before first use",
     "src/base/parallel.c": "the host's BLAS threads while they are lent, and the locks around that",
     "src/base/text.c": "the C locale, made once",

@@ -38,6 +38,27 @@ LINALG = [
         "tests": ["chase_kernel_f32", "chase_kernel_f64"],
     },
     {
+        "name": "what-a-sum-of-squares-loses-in-its-pieces-is-not-added",
+        "file": "src/linalg/tall.c",
+        "old": "            lost[j] += job.sums[(p * 2 + 1) * k + j];",
+        "new": "            lost[j] += 0.0;",
+        "tests": ["tall"],
+    },
+    {
+        "name": "a-gram-of-groups-forgets-the-last",
+        "file": "src/linalg/tall.c",
+        "old": "for (int64_t g = 0; g < groups; g++)",
+        "new": "for (int64_t g = 0; g < groups - 1; g++)",
+        "tests": ["tall"],
+    },
+    {
+        "name": "the-first-sign-of-a-later-piece-counts-as-larger",
+        "file": "src/linalg/finish.c",
+        "old": "if (fabs(job.largest[p * k + j]) > fabs(largest))",
+        "new": "if (fabs(job.largest[p * k + j]) >= fabs(largest) / 2)",
+        "tests": ["finish", "svd"],
+    },
+    {
         "name": "two-stages-the-whole-correction-instead-of-half",
         "file": "src/linalg/band_tmpl.c",
         "old": "return ecki_multiply(0.5, ecki_turned",
@@ -253,8 +274,8 @@ LINALG = [
     {
         "name": "signs-follow-the-smallest-element",
         "file": "src/linalg/finish.c",
-        "old": "flip[j] = x < 0.0 ? -1.0 : 1.0;",
-        "new": "flip[j] = x < 0.0 ? 1.0 : -1.0;",
+        "old": "flip[j] = largest < 0.0 ? -1.0 : 1.0;",
+        "new": "flip[j] = largest < 0.0 ? 1.0 : -1.0;",
         "tests": ["finish"],
     },
 ]

@@ -41,6 +41,31 @@ static void signs(void **state)
     }
 }
 
+// A vector so long that its pieces are looked at apart: the largest of all counts, not that of the last piece.
+static void sign_of_a_long_vector(void **state)
+{
+    (void)state;
+    enum { LONG = 40000, EARLY = 9, LATE = 39000 };
+    for (int late = 0; late < 2; late++) {
+        double *const numbers = test_calloc(2 * LONG, sizeof *numbers);
+        for (int i = 0; i < 2; i++) {
+            numbers[i * LONG + EARLY] = (i + 1) * (late ? 0.75 : -1.0);
+            numbers[i * LONG + LATE] = (i + 1) * (late ? -1.0 : 0.75);
+        }
+        sample a = sample_of(numbers, 2, LONG, ECK_DTYPE_F32);
+        eck_svd_options options = ECK_SVD_OPTIONS_INIT;
+        options.rank = 1;
+        eck_svd *const svd = compute(&a, &options);
+        double *const v = wide_copy(svd->v);
+        assert_true(fabs(v[EARLY] - (late ? -0.6 : 0.8)) < 1e-6);
+        assert_true(fabs(v[LATE] - (late ? 0.8 : -0.6)) < 1e-6);
+        test_free(v);
+        eck_svd_free(svd);
+        sample_free(&a);
+        test_free(numbers);
+    }
+}
+
 static void only_what_is_wanted(void **state)
 {
     (void)state;
@@ -100,6 +125,7 @@ static void ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(signs),
+                                        cmocka_unit_test(sign_of_a_long_vector),
                                         cmocka_unit_test(only_what_is_wanted),
                                         cmocka_unit_test(ranges) };
     return cmocka_run_group_tests(tests, NULL, NULL);
