@@ -57,7 +57,8 @@ done:
 struct fitting {
     const eck_cp_options *options;
     const ecki_subject *subject;
-    ecki_cp_limits limits;
+    ecki_cp_limits limits; /**< on the core */
+    int64_t finish; /**< iterations on the whole, at most */
     ecki_tucker_work tucker; /**< bases of min(size,rank) columns, and the core */
     ecki_block whole;
 };
@@ -68,12 +69,40 @@ static void fitting_clear(struct fitting *f)
     ecki_block_clear(&f->whole);
 }
 
-static eck_status fitting_init(struct fitting *f, eck_error *err)
+/** The leading vectors of full bases, at most `rank` a mode, and the core's corner that goes with them. */
+static eck_status corner_of(ecki_tucker_work *out, const ecki_tucker_work *bases, int64_t rank,
+                            eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const ecki_block *core = &bases->core;
+    eck_view corner = eck_view_of(core->data, ECK_DTYPE_F64, core->ndim, core->shape);
+
+    for (int32_t n = 0; n < core->ndim; n++) {
+        const int64_t all = core->shape[n];
+        // a mode that was kept has no vectors to choose from
+        corner.shape[n] = bases->basis[n] ? ecki_min(all, rank) : all;
+        if (!bases->basis[n]) continue;
+        ECK_ALLOC_RAW(out->basis[n], bases->size[n] * corner.shape[n]);
+        for (int64_t i = 0; i < bases->size[n]; i++)
+            memcpy(out->basis[n] + i * corner.shape[n], bases->basis[n] + i * all,
+                   (size_t)corner.shape[n] * sizeof(double));
+    }
+    ECK_TRY(ecki_block_init(&out->core, &corner, NULL, err));
+done:
+    return status;
+}
+
+static eck_status fitting_init(struct fitting *f, const ecki_tucker_work *bases, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_tucker_options options = ECK_TUCKER_OPTIONS_INIT;
     const eck_view *view = &f->subject->view;
 
+    if (bases) {
+        ECK_TRY(corner_of(&f->tucker, bases, f->options->rank, err));
+        ECK_TRY(ecki_subject_block(&f->whole, f->subject, NULL, err));
+        goto done;
+    }
     for (int32_t n = 0; n < view->ndim; n++)
         options.ranks[n] = ecki_min(view->shape[n], f->options->rank);
     ECK_TRY(ecki_tucker_truncate(&f->tucker, f->subject, &options, f->limits.context, err));
@@ -101,11 +130,42 @@ static eck_status expand(ecki_cp_fit *out, const ecki_cp_fit *core, const ecki_t
 {
     eck_status status = ECK_OK;
 
-    for (int32_t n = 0; n < core->ndim; n++)
+    for (int32_t n = 0; n < core->ndim; n++) {
+        const int64_t count = core->shape[n] * core->rank;
+        if (!tucker->basis[n]) {
+            memcpy(out->now.factor[n], core->now.factor[n], (size_t)count * sizeof(double));
+            continue;
+        }
         ECK_TRY(ecki_gemm(1.0, ecki_matrix_of(tucker->basis[n], out->shape[n], core->shape[n]),
                           ecki_matrix_of(core->now.factor[n], core->shape[n], core->rank), 0.0,
                           ecki_panel(out->now.factor[n], ECK_DTYPE_F64, out->shape[n], out->rank),
                           err));
+    }
+done:
+    return status;
+}
+
+/** A fit of numbers the tensor holds: products in F32 as long as they do. */
+static eck_status fit_block(ecki_cp_fit *fit, const struct fitting *f, const ecki_cp_limits *limits,
+                            eck_error *err)
+{
+    eck_status status = ECK_OK;
+
+    if (f->subject->storage != ECK_DTYPE_F64) ECK_TRY(ecki_cp_fit_narrow(fit, err));
+    ECK_TRY(ecki_cp_fit_run(fit, limits, err));
+done:
+    return status;
+}
+
+/** What is known of a fit whose core is all of the tensor. */
+static eck_status take_over(ecki_cp_fit *fit, const ecki_cp_fit *core, eck_error *err)
+{
+    eck_status status = ECK_OK;
+
+    for (int32_t n = 0; n < fit->ndim; n++)
+        ECK_TRY(ecki_cp_gram(fit, n, err));
+    fit->now.error2 = core->now.error2;
+    fit->converged = core->converged;
 done:
     return status;
 }
@@ -121,14 +181,15 @@ static eck_status fit_start(ecki_cp_fit *out, const struct fitting *f, int64_t s
 
     ECK_TRY(ecki_cp_fit_init(&core, c->data, c->ndim, c->shape, rank, err));
     fill_start(&core, start, f->options->seed);
-    ECK_TRY(ecki_cp_fit_run(&core, &f->limits, err));
+    ECK_TRY(fit_block(&core, f, &f->limits, err));
     ECK_TRY(ecki_cp_fit_init(&fit, w->data, w->ndim, w->shape, rank, err));
     ECK_TRY(expand(&fit, &core, &f->tucker, err));
+    const ecki_cp_limits rest = { f->finish, f->limits.tolerance, f->limits.context };
     // The core of full bases is the tensor in other coordinates: nothing is left to be done.
-    const bool whole = ecki_block_count(c) == ecki_block_count(w);
-    const ecki_cp_limits one = { 1, 0.0, f->limits.context };
-    ECK_TRY(ecki_cp_fit_run(&fit, whole ? &one : &f->limits, err));
-    fit.converged = whole ? core.converged : fit.converged;
+    if (ecki_block_count(c) == ecki_block_count(w))
+        ECK_TRY(take_over(&fit, &core, err));
+    else
+        ECK_TRY(fit_block(&fit, f, &rest, err));
     fit.iterations += core.iterations;
     *out = fit;
     memset(&fit, 0, sizeof fit);
@@ -346,17 +407,18 @@ done:
 
 // ---- the whole
 
-eck_status ecki_cp_decompose(ecki_cp_fit *out, eck_cp *report, const ecki_subject *subject,
-                             const eck_cp_options *options, const eck_context *context,
+eck_status ecki_cp_decompose(ecki_cp_fit *out, eck_cp *report, const ecki_cp_task *task,
                              eck_error *err)
 {
     eck_status status = ECK_OK;
     ecki_cp_fit fit = { 0 };
+    const eck_cp_options *options = task->options;
     struct fitting f = { .options = options,
-                         .subject = subject,
-                         .limits = { options->iterations, options->tolerance, context } };
+                         .subject = task->subject,
+                         .limits = { options->iterations, options->tolerance, task->context },
+                         .finish = task->finish };
 
-    ECK_TRY(fitting_init(&f, err));
+    ECK_TRY(fitting_init(&f, task->bases, err));
     ECK_TRY(best_fit(&fit, &report->start, &f, err));
     fit.x = NULL;
     report->iterations = fit.iterations;
@@ -366,7 +428,7 @@ eck_status ecki_cp_decompose(ecki_cp_fit *out, eck_cp *report, const ecki_subjec
         fit.now.error2 > 0.0) {
         const double bound = sqrt(fit.now.error2) * (1.0 + options->slack);
         fit.x = f.whole.data;
-        ECK_TRY(ecki_cp_shrink(&fit, bound, context, err));
+        ECK_TRY(ecki_cp_shrink(&fit, bound, &f.limits, err));
         fit.x = NULL;
     }
     report->degeneracy = ecki_cp_degeneracy(&fit);
@@ -385,8 +447,9 @@ static eck_status fit_all(eck_cp *cp, const ecki_subject *subject, const eck_cp_
 {
     eck_status status = ECK_OK;
     ecki_cp_fit fit = { 0 };
+    const ecki_cp_task task = { subject, options, NULL, options->iterations, context };
 
-    ECK_TRY(ecki_cp_decompose(&fit, cp, subject, options, context, err));
+    ECK_TRY(ecki_cp_decompose(&fit, cp, &task, err));
     ECK_TRY(store(cp, &fit, subject, err));
 done:
     ecki_cp_fit_clear(&fit);

@@ -6,6 +6,9 @@
  * by the columns of one half, and what comes out is contracted with the other modes of its own half.
  *
  * Against swamps the step of an iteration is lengthened by the cube root of its number whenever that lowers the error.
+ *
+ * While an iteration changes more than rounding does, M may be found in F32, at twice the speed; V and the solves are always
+ * in F64, and so is all of the last iterations, those that say what the error is.
  */
 #include <math.h>
 #include <string.h>
@@ -16,6 +19,7 @@
 #include "decompose/cp_parts.h"
 #include "linalg/gemm.h"
 #include "linalg/lapack.h"
+#include "linalg/op.h"
 #include "tensor/codec.h"
 
 static void state_clear(ecki_cp_state *state)
@@ -27,8 +31,18 @@ static void state_clear(ecki_cp_state *state)
     memset(state, 0, sizeof *state);
 }
 
+/** Products in F64 from now on. */
+static void end_narrow(ecki_cp_fit *fit)
+{
+    ecki_free(fit->narrow);
+    ecki_free(fit->narrow_columns);
+    ecki_free(fit->narrow_partial);
+    fit->narrow = fit->narrow_columns = fit->narrow_partial = NULL;
+}
+
 void ecki_cp_fit_clear(ecki_cp_fit *fit)
 {
+    end_narrow(fit);
     state_clear(&fit->now);
     state_clear(&fit->before);
     ecki_free(fit->partial);
@@ -99,6 +113,35 @@ done:
     return status;
 }
 
+/** out = numbers in F32 times a power of two that leaves the largest near 1, which is returned. */
+static double narrowed(float *out, const double *numbers, int64_t count)
+{
+    double most = 0.0;
+
+    for (int64_t i = 0; i < count; i++)
+        most = fmax(most, fabs(numbers[i]));
+    const double scale = most > 0.0 ? ecki_scale_of(most) : 1.0;
+    for (int64_t i = 0; i < count; i++)
+        out[i] = (float)(scale * numbers[i]);
+    return scale;
+}
+
+eck_status ecki_cp_fit_narrow(ecki_cp_fit *fit, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    // Below so many multiplications the rounding to F32 takes as long as it saves.
+    const double least = 4e6, count = (double)fit->left * (double)fit->right;
+    const int64_t room = ecki_max(fit->left, fit->right) * fit->rank;
+
+    if (count * (double)fit->rank < least) return ECK_OK;
+    ECK_ALLOC_RAW(fit->narrow, fit->left * fit->right);
+    ECK_ALLOC_RAW(fit->narrow_columns, room);
+    ECK_ALLOC_RAW(fit->narrow_partial, room);
+    fit->widen = 1.0 / narrowed(fit->narrow, fit->x, fit->left * fit->right);
+done:
+    return status;
+}
+
 // ---- products
 
 /** columns [product of shapes,rank]: the columns of modes first .. last - 1 multiplied, row-major. */
@@ -120,6 +163,24 @@ static void multiply_columns(double *columns, const ecki_cp_fit *fit, int32_t fi
     }
 }
 
+/** partial [rows,rank] in F32 from columns [others,rank]. */
+static eck_status multiply_narrow(ecki_cp_fit *fit, bool left, int64_t rows, int64_t others,
+                                  eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const ecki_factor x = { ecki_panel(fit->narrow, ECK_DTYPE_F32, fit->left, fit->right), !left };
+    const ecki_factor columns = { ecki_panel(fit->narrow_columns, ECK_DTYPE_F32, others, fit->rank),
+                                  false };
+    const double scale = narrowed(fit->narrow_columns, fit->columns, others * fit->rank);
+
+    ECK_TRY(ecki_multiply(1.0, x, columns, 0.0,
+                          ecki_panel(fit->narrow_partial, ECK_DTYPE_F32, rows, fit->rank), err));
+    for (int64_t i = 0; i < rows * fit->rank; i++)
+        fit->partial[i] = fit->widen / scale * (double)fit->narrow_partial[i];
+done:
+    return status;
+}
+
 /** The tensor times the columns of the half that does not hold `mode`: [elements of the mode's half,rank]. */
 static eck_status make_partial(ecki_cp_fit *fit, bool left, eck_error *err)
 {
@@ -128,6 +189,7 @@ static eck_status make_partial(ecki_cp_fit *fit, bool left, eck_error *err)
     const int64_t rows = left ? fit->left : fit->right, others = left ? fit->right : fit->left;
 
     multiply_columns(fit->columns, fit, left ? fit->half : 0, left ? fit->ndim : fit->half);
+    if (fit->narrow) return multiply_narrow(fit, left, rows, others, err);
     ECK_TRY(ecki_gemm(1.0, left ? x : ecki_transposed(x),
                       ecki_matrix_of(fit->columns, others, fit->rank), 0.0,
                       ecki_panel(fit->partial, ECK_DTYPE_F64, rows, fit->rank), err));
@@ -386,34 +448,64 @@ done:
     return status;
 }
 
+/** When to try the next longer step. */
+struct pacing {
+    int64_t wait, pause;
+};
+
+/** After iteration i: a longer step where it is time for one. Leaves the partial of the left half of what is kept. */
+static eck_status lengthen(struct pacing *pacing, ecki_cp_fit *fit, int64_t i, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    bool kept = false;
+
+    if (i < pacing->wait) {
+        if (i + 1 == pacing->wait) state_copy(&fit->before, &fit->now, fit);
+        return make_partial(fit, true, err);
+    }
+    ECK_TRY(try_step(&kept, fit, cbrt((double)i), err));
+    pacing->pause = kept ? 1 : ecki_min(2 * pacing->pause, 16);
+    pacing->wait = i + pacing->pause + (kept ? 0 : 1);
+    if (pacing->wait == i + 1) state_copy(&fit->before, &fit->now, fit);
+done:
+    return status;
+}
+
+/** True where F32 has no more to give: the squared error is known to some 1e-7 of the squared norm there, and the last
+ *  iteration is to be in F64. */
+static bool narrow_ends(const ecki_cp_fit *fit, const ecki_cp_limits *limits, double gain,
+                        int64_t i)
+{
+    const double least = 1e-6;
+
+    return fit->narrow && (gain <= fmax(limits->tolerance, least) ||
+                           fit->now.error2 < 100.0 * least || i + 1 >= limits->iterations);
+}
+
 eck_status ecki_cp_fit_run(ecki_cp_fit *fit, const ecki_cp_limits *limits, eck_error *err)
 {
     eck_status status = ECK_OK;
     enum { FIRST_STEP = 4 };
-    int64_t wait = FIRST_STEP, pause = 1;
+    struct pacing pacing = { FIRST_STEP, 1 };
     double reached = INFINITY;
 
     for (int32_t n = 0; n < fit->ndim; n++)
         ECK_TRY(ecki_cp_normalize(fit, n, NULL, err));
+    if (limits->iterations < 2) end_narrow(fit);
     ECK_TRY(make_partial(fit, true, err));
     fit->converged = false;
-    for (int64_t i = 1; i <= limits->iterations && !fit->converged; i++) {
-        bool kept = false;
+    for (int64_t i = 1; i <= limits->iterations; i++) {
         ECK_TRY(ecki_progress(limits->context, "iterations", i - 1, limits->iterations, err));
         ECK_TRY(iterate(fit, err));
         fit->iterations++;
-        fit->converged = !(reached - fit->now.error2 > limits->tolerance);
-        reached = fit->now.error2;
-        if (fit->converged) break;
-        if (i < wait) {
-            if (i + 1 == wait) state_copy(&fit->before, &fit->now, fit);
-            ECK_TRY(make_partial(fit, true, err));
-            continue;
-        }
-        ECK_TRY(try_step(&kept, fit, cbrt((double)i), err));
-        pause = kept ? 1 : ecki_min(2 * pause, 16);
-        wait = i + pause + (kept ? 0 : 1);
-        if (wait == i + 1) state_copy(&fit->before, &fit->now, fit);
+        const double gain = reached - fit->now.error2;
+        const bool ends = narrow_ends(fit, limits, gain, i);
+        // What F32 says of the last gain is no reason to stop.
+        fit->converged = !fit->narrow && !(gain > limits->tolerance);
+        if (fit->converged || i == limits->iterations) break;
+        reached = ends ? INFINITY : fit->now.error2;
+        if (ends) end_narrow(fit);
+        ECK_TRY(lengthen(&pacing, fit, i, err));
     }
     status = gather_lengths(fit, err);
 done:

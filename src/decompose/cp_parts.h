@@ -5,6 +5,7 @@
 #define ECKI_CP_PARTS_H
 
 #include "decompose/multilinear_parts.h"
+#include "decompose/tucker_parts.h"
 
 /** Factors, their Grams, and the relative squared error they were last found to have. */
 typedef struct ecki_cp_state {
@@ -26,6 +27,10 @@ typedef struct ecki_cp_fit {
     double *columns; /**< [max(left,right),rank] products of columns of one half */
     double *spare, *product; /**< contractions; [max shape,rank] */
     double *normal; /**< [rank,rank] */
+    float
+        *narrow; /**< x in F32 times a power of two, while products with it are in F32; else NULL */
+    float *narrow_columns, *narrow_partial; /**< as the two above, where narrow is */
+    double widen; /**< the inverse of that power */
     int64_t iterations; /**< done */
     bool converged;
 } ecki_cp_fit;
@@ -41,6 +46,10 @@ void ecki_cp_fit_clear(ecki_cp_fit *fit);
 /** Room for everything, factors zero. x borrowed. */
 eck_status ecki_cp_fit_init(ecki_cp_fit *out, const double *x, int32_t ndim, const int64_t *shape,
                             int64_t rank, eck_error *err);
+
+/** Products with x in F32 from now on, where x is large enough for them to count; ecki_cp_fit_run() ends them. For x of
+ *  numbers that F32 holds to its last digits. */
+eck_status ecki_cp_fit_narrow(ecki_cp_fit *fit, eck_error *err);
 
 /** Alternating least squares with line search from fit->now.factor. Ends with columns of length 1 in all modes but the
  *  last, and now.error2. */
@@ -61,14 +70,23 @@ eck_status ecki_cp_gram(ecki_cp_fit *fit, int32_t mode, eck_error *err);
 /** sum of squares of the terms over the squared norm of their sum, where mode `ndim - 1` holds the lengths; 1 for zeros. */
 double ecki_cp_degeneracy(ecki_cp_fit *fit);
 
-/** Terms made smaller while the relative error stays below `bound`. */
-eck_status ecki_cp_shrink(ecki_cp_fit *fit, double bound, const eck_context *context,
+/** Terms made smaller while the relative error stays below `bound`; a sweep for four iterations of the limits, at most 20. */
+eck_status ecki_cp_shrink(ecki_cp_fit *fit, double bound, const ecki_cp_limits *limits,
                           eck_error *err);
+
+/** What is to be fitted, and how. */
+typedef struct ecki_cp_task {
+    const ecki_subject *subject;
+    const eck_cp_options *options;
+    const ecki_tucker_work
+        *bases; /**< of the subject, not truncated, if they are there already; else NULL */
+    int64_t finish; /**< iterations on the whole after those on the core, at most */
+    const eck_context *context;
+} ecki_cp_task;
 
 /** Starts, fits, makes smaller: everything eck_cp_compute() does but rounding and proving. Sets the report's degeneracies,
  *  iterations, start, error. */
-eck_status ecki_cp_decompose(ecki_cp_fit *out, eck_cp *report, const ecki_subject *subject,
-                             const eck_cp_options *options, const eck_context *context,
+eck_status ecki_cp_decompose(ecki_cp_fit *out, eck_cp *report, const ecki_cp_task *task,
                              eck_error *err);
 
 #endif

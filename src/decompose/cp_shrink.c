@@ -17,7 +17,7 @@
 #include "linalg/gemm.h"
 #include "tensor/codec.h"
 
-enum { SWEEPS = 20 };
+enum { SWEEPS = 20, ITERATIONS_A_SWEEP = 4 };
 
 /** One mode's problem: V = q diag(values) q^T, b [rows,rank] = M q, squares[r] = |b_r|^2. */
 struct shrinking {
@@ -127,24 +127,25 @@ done:
     return status;
 }
 
-eck_status ecki_cp_shrink(ecki_cp_fit *fit, double bound, const eck_context *context,
+eck_status ecki_cp_shrink(ecki_cp_fit *fit, double bound, const ecki_cp_limits *limits,
                           eck_error *err)
 {
     eck_status status = ECK_OK;
     double *lengths = NULL;
     const int32_t last = fit->ndim - 1;
+    const int64_t sweeps = ecki_min(SWEEPS, ecki_max(limits->iterations / ITERATIONS_A_SWEEP, 1));
     double before = INFINITY;
 
     ECK_ALLOC_RAW(lengths, fit->rank);
-    for (int sweep = 0; sweep < SWEEPS; sweep++) {
-        ECK_TRY(ecki_progress(context, "smaller terms", sweep, SWEEPS, err));
+    for (int64_t sweep = 0; sweep < sweeps; sweep++) {
+        ECK_TRY(ecki_progress(limits->context, "smaller terms", sweep, sweeps, err));
         for (int32_t n = 0; n < fit->ndim; n++) {
             // The lengths travel with the mode that is being made.
             const int32_t from = (n + last) % fit->ndim;
             ECK_TRY(ecki_cp_normalize(fit, from, lengths, err));
             for (int64_t i = 0; i < fit->shape[n] * fit->rank; i++)
                 fit->now.factor[n][i] *= lengths[i % fit->rank];
-            ECK_TRY(shrink_mode(fit, n, bound * bound, context, err));
+            ECK_TRY(shrink_mode(fit, n, bound * bound, limits->context, err));
         }
         ECK_TRY(ecki_cp_normalize(fit, last, lengths, err));
         double size = 0.0;

@@ -91,9 +91,14 @@ static eck_point dense_point(const eck_stage *dense, eck_dtype original)
 }
 
 /** Candidates of one method of a convolution. */
-static eck_status find_candidates(ecki_candidates *out, const ecki_kernel *k, eck_method method,
+static eck_status find_candidates(ecki_candidates *out, ecki_kernel *k, eck_method method,
                                   const eck_context *context, eck_error *err)
 {
+    const bool wanted =
+        method == ECK_METHOD_TUCKER2 || method == ECK_METHOD_TT || method == ECK_METHOD_CP;
+    const eck_status status = wanted ? ecki_kernel_find_channels(k, context, err) : ECK_OK;
+
+    if (status != ECK_OK) return status;
     switch (method) {
     case ECK_METHOD_TUCKER2:
     case ECK_METHOD_TT:
@@ -106,7 +111,7 @@ static eck_status find_candidates(ecki_candidates *out, const ecki_kernel *k, ec
 }
 
 /** Points of one method, then dense. */
-static eck_status kernel_curve(eck_curve *out, const ecki_kernel *k, eck_method method,
+static eck_status kernel_curve(eck_curve *out, ecki_kernel *k, eck_method method,
                                const eck_curve_options *options, const eck_context *context,
                                eck_error *err)
 {

@@ -12,6 +12,9 @@
 
 void ecki_kernel_clear(ecki_kernel *kernel)
 {
+    for (int64_t g = 0; kernel->channels && g < kernel->groups; g++)
+        ecki_tucker_work_clear(&kernel->channels[g]);
+    ecki_free(kernel->channels);
     ecki_free(kernel->data);
     memset(kernel, 0, sizeof *kernel);
 }
@@ -68,6 +71,23 @@ eck_status ecki_kernel_init(ecki_kernel *out, const eck_operator *w, const eck_s
     k.data = NULL;
 done:
     ecki_free(k.data);
+    return status;
+}
+
+eck_status ecki_kernel_find_channels(ecki_kernel *kernel, const eck_context *context,
+                                     eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_tucker_options options = ECK_TUCKER_OPTIONS_INIT;
+
+    if (kernel->channels) return ECK_OK;
+    options.keep = ((1u << (2 + kernel->wide)) - 1u) & ~3u;
+    ECK_ALLOC(kernel->channels, kernel->groups);
+    for (int64_t g = 0; g < kernel->groups; g++) {
+        const ecki_subject subject = ecki_kernel_subject(kernel, ecki_kernel_tensor(kernel, g));
+        ECK_TRY(ecki_tucker_truncate(&kernel->channels[g], &subject, &options, context, err));
+    }
+done:
     return status;
 }
 

@@ -22,6 +22,7 @@ typedef struct ecki_kernel {
     double scale; /**< data is scale times the weight; a power of two */
     double norm2; /**< squared norm of data */
     int64_t multiple; /**< ranks that are listed are multiples of it; 0 as 1 */
+    ecki_tucker_work *channels; /**< [groups], ecki_kernel_find_channels(); NULL before */
 } ecki_kernel;
 
 void ecki_kernel_clear(ecki_kernel *kernel);
@@ -29,6 +30,11 @@ void ecki_kernel_clear(ecki_kernel *kernel);
 /** Reads the weight of a convolution that some method applies to. */
 eck_status ecki_kernel_init(ecki_kernel *out, const eck_operator *w, const eck_stage *dense,
                             const eck_context *context, eck_error *err);
+
+/** Every group in the full bases of its channels' unfoldings, modes out, in, taps..: what TUCKER2, TT and the curve of CP begin
+ *  with. Found once. */
+eck_status ecki_kernel_find_channels(ecki_kernel *kernel, const eck_context *context,
+                                     eck_error *err);
 
 /** Numbers of one group. */
 const double *ecki_kernel_group(const ecki_kernel *kernel, int64_t group);

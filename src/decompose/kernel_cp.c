@@ -12,7 +12,10 @@
 #include "decompose/kernel.h"
 #include "tensor/codec.h"
 
-enum { FITS = 5, POINTS = 64, BRIEF = 25, LONG = 200 };
+enum { FITS = 5, POINTS = 64, BRIEF = 12, LONG = 80 };
+
+/** Iterations on the whole: what the core leaves out is little, and found soon. */
+enum { BRIEF_FINISH = 3, LONG_FINISH = 40 };
 
 /** A fit's rank of one group, error and degeneracy. */
 struct fitted {
@@ -26,7 +29,7 @@ static eck_cp_options options_of(int64_t rank, int64_t iterations)
 
     options.rank = rank;
     options.iterations = iterations;
-    options.tolerance = iterations == BRIEF ? 1e-5 : 1e-7;
+    options.tolerance = iterations == BRIEF ? 1e-5 : 1e-6;
     return options;
 }
 
@@ -45,7 +48,7 @@ static int64_t largest_rank(const ecki_kernel *k)
     return rank;
 }
 
-/** Errors and the worst degeneracy of one rank, over all groups. */
+/** Errors and the worst degeneracy of one rank, over all groups, whose channels are found. */
 static eck_status fit_groups(struct fitted *out, const ecki_kernel *k, int64_t rank,
                              const eck_context *context, eck_error *err)
 {
@@ -58,7 +61,8 @@ static eck_status fit_groups(struct fitted *out, const ecki_kernel *k, int64_t r
         eck_cp report = { 0 };
         const ecki_subject subject = ecki_kernel_subject(k, ecki_kernel_tensor(k, g));
         if (!(subject.norm > 0.0)) continue;
-        ECK_TRY(ecki_cp_decompose(&fit, &report, &subject, &options, context, err));
+        const ecki_cp_task task = { &subject, &options, &k->channels[g], BRIEF_FINISH, context };
+        ECK_TRY(ecki_cp_decompose(&fit, &report, &task, err));
         out->error2 += fit.now.error2 * subject.norm * subject.norm;
         out->degeneracy = fmax(out->degeneracy, report.degeneracy);
         ecki_cp_fit_clear(&fit);
@@ -154,7 +158,8 @@ eck_status ecki_cp_fit_kernel(double **weights, const ecki_kernel *kernel, const
         for (int32_t i = 0; i < count; i++)
             at[i] = weights[i] + g * (eck_stage_parameters(&stages[i]) / kernel->groups);
         if (!(subject.norm > 0.0)) continue; // weights are zero to begin with
-        ECK_TRY(ecki_cp_decompose(&fit, &report, &subject, &options, context, err));
+        const ecki_cp_task task = { &subject, &options, NULL, LONG_FINISH, context };
+        ECK_TRY(ecki_cp_decompose(&fit, &report, &task, err));
         place(at, &fit, kernel);
         ecki_cp_fit_clear(&fit);
     }

@@ -46,6 +46,7 @@ eck_status ecki_kernel_chain(eck_chain *chain, const eck_weight *weight, const e
 
     ECK_TRY(ecki_kernel_init(&kernel, weight->w, weight->dense, context, err));
     ECK_TRY(weights_init(weights, chain, err));
+    if (point->method == ECK_METHOD_TT) ECK_TRY(ecki_kernel_find_channels(&kernel, context, err));
     ECK_TRY(fit_weights(weights, &kernel, point, options->split, context, err));
     for (int32_t i = 0; i < chain->count; i++) {
         const int32_t ndim = eck_stage_shape(&chain->stages[i], shape);

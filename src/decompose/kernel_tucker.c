@@ -20,17 +20,14 @@ enum { PAIRS = 16, LISTED = 256, SWEEPS = 20 };
 
 /** Kernels of all groups in the bases of their channels. */
 struct cores {
-    const ecki_kernel *kernel;
-    ecki_tucker_work *work; /**< [groups]; modes out, in, taps.. */
+    const ecki_kernel *kernel; /**< its channels are found */
+    const ecki_tucker_work *work; /**< [groups]; modes out, in, taps.. */
     int64_t outs, ins; /**< sizes of the cores */
     double *error2; /**< [outs + 1][ins + 1], over all groups */
 };
 
 static void cores_clear(struct cores *c)
 {
-    for (int64_t g = 0; c->work && g < c->kernel->groups; g++)
-        ecki_tucker_work_clear(&c->work[g]);
-    ecki_free(c->work);
     ecki_free(c->error2);
 }
 
@@ -62,27 +59,19 @@ static void add_corners(struct cores *c, const double *core, double *spare)
     }
 }
 
-static eck_status cores_init(struct cores *c, const ecki_kernel *kernel, const eck_context *context,
-                             eck_error *err)
+static eck_status cores_init(struct cores *c, const ecki_kernel *kernel, eck_error *err)
 {
     eck_status status = ECK_OK;
-    eck_tucker_options options = ECK_TUCKER_OPTIONS_INIT;
     double *spare = NULL;
 
     c->kernel = kernel;
-    options.keep = ((1u << (2 + kernel->wide)) - 1u) & ~3u;
-    ECK_ALLOC(c->work, kernel->groups);
-    for (int64_t g = 0; g < kernel->groups; g++) {
-        const ecki_subject subject = ecki_kernel_subject(kernel, ecki_kernel_tensor(kernel, g));
-        ECK_TRY(ecki_tucker_truncate(&c->work[g], &subject, &options, context, err));
-        if (g == 0) {
-            c->outs = c->work[0].ranks[0];
-            c->ins = c->work[0].ranks[1];
-            ECK_ALLOC(c->error2, (c->outs + 1) * (c->ins + 1));
-            ECK_ALLOC_RAW(spare, c->outs * (c->ins + 1));
-        }
+    c->work = kernel->channels;
+    c->outs = c->work[0].ranks[0];
+    c->ins = c->work[0].ranks[1];
+    ECK_ALLOC(c->error2, (c->outs + 1) * (c->ins + 1));
+    ECK_ALLOC_RAW(spare, c->outs * (c->ins + 1));
+    for (int64_t g = 0; g < kernel->groups; g++)
         add_corners(c, c->work[g].core.data, spare);
-    }
 done:
     ecki_free(spare);
     return status;
@@ -231,7 +220,7 @@ eck_status ecki_tucker_curve(ecki_candidates *out, const ecki_kernel *kernel, ec
     struct cores c = { .kernel = kernel };
     ecki_candidates pairs = { NULL, 0, 0 };
 
-    ECK_TRY(cores_init(&c, kernel, context, err));
+    ECK_TRY(cores_init(&c, kernel, err));
     if (method == ECK_METHOD_TUCKER2) {
         status = list_pairs(out, &c, err);
         goto done;
@@ -371,7 +360,7 @@ eck_status ecki_tucker_fit(double **weights, const ecki_kernel *kernel, const ec
     for (int32_t i = 0; i < point->rank_count; i++)
         ranks[i] = point->ranks[i] / kernel->groups;
     ECK_TRY(check_pair(kernel, ranks[0], ranks[point->rank_count - 1], err));
-    if (point->method == ECK_METHOD_TT) ECK_TRY(cores_init(&c, kernel, context, err));
+    if (point->method == ECK_METHOD_TT) ECK_TRY(cores_init(&c, kernel, err));
     for (int64_t g = 0; g < kernel->groups; g++) {
         for (int32_t i = 0; i < count; i++)
             at[i] = weights[i] + g * (eck_stage_parameters(&stages[i]) / kernel->groups);

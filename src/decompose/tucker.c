@@ -145,8 +145,10 @@ eck_status ecki_tucker_truncate(ecki_tucker_work *out, const ecki_subject *subje
         memset(&t, 0, sizeof t);
     }
     ECK_TRY(ecki_block_sort(&work.core, err));
-    for (int32_t n = 0; n < work.core.ndim; n++)
+    for (int32_t n = 0; n < work.core.ndim; n++) {
         work.ranks[n] = work.core.shape[n];
+        work.size[n] = subject->view.shape[n];
+    }
     *out = work;
     memset(&work, 0, sizeof work);
 done:

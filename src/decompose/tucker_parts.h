@@ -10,6 +10,7 @@ typedef struct ecki_tucker_work {
     ecki_block core; /**< modes in their order */
     double *basis[ECK_DIMS_MAX]; /**< [size,rank]; NULL: kept */
     int64_t ranks[ECK_DIMS_MAX];
+    int64_t size[ECK_DIMS_MAX]; /**< of the tensor's modes */
     double tails[ECK_DIMS_MAX]; /**< relative to the tensor */
     double discarded2; /**< sum of their squares */
 } ecki_tucker_work;

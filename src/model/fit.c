@@ -495,8 +495,8 @@ done:
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
 /**
- * Of methods that take a kernel apart: the kernel in F64, its copy in another order, two cores in the bases of the channels
- * and the chain; Gram, vectors and product of the largest short side of its matrices, three times its square; for CP three
+ * Of methods that take a kernel apart: the kernel in F64, its copy in another order, in the bases of the channels with those
+ * bases, a core of CP and its copy in F32, and the chain; Gram, vectors and product of the largest short side of its matrices, three times its square; for CP three
  * times the columns of the longer half, and twice factors and Grams.
  */
 static int64_t kernel_memory(const eck_stage *dense, uint32_t methods, const eck_point *point)
@@ -510,11 +510,11 @@ static int64_t kernel_memory(const eck_stage *dense, uint32_t methods, const eck
         if (first == 1) first = dense->kernel[d];
     const int64_t side = ecki_max(ecki_max(ecki_min(out, in * taps), ecki_min(in, out * taps)),
                                   ecki_min(in * first, out * (taps / first)));
-    double bytes = 8.0 * (6.0 * (double)parameters + 6.0 * (double)side * (double)side);
+    double bytes = 8.0 * (8.5 * (double)parameters + 7.0 * (double)side * (double)side);
     if (point && point->method == ECK_METHOD_CP) rank = point->ranks[0] / groups;
     if (methods >> ECK_METHOD_CP & 1u || (point && point->method == ECK_METHOD_CP))
         bytes += 8.0 * (double)rank *
-                 (4.0 * (double)ecki_max(out, in * taps) + 6.0 * (double)(out + in + taps) +
+                 (5.0 * (double)ecki_max(out, in * taps) + 6.0 * (double)(out + in + taps) +
                   12.0 * (double)rank);
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
@@ -556,6 +556,9 @@ int64_t ecki_base_memory(const eck_model *model)
     return (INT64_C(8) << 20) + model->container->entry_count * 1024;
 }
 
+/** What layers may hold together where one of them needs more than what is allowed by the sizes of tensors. */
+#define KERNELS_MEMORY (INT64_C(1) << 30)
+
 /** Bytes of the largest tensor, widened to F32. */
 static int64_t largest_tensor(const eck_model *model)
 {
@@ -571,8 +574,10 @@ static int64_t largest_tensor(const eck_model *model)
 int32_t ecki_workers(const eck_model *model, int64_t need, const eck_context *context)
 {
     const bool limited = context && context->memory > 0;
-    const int64_t limit =
-        limited ? context->memory - ecki_base_memory(model) : 6 * largest_tensor(model);
+    const int64_t few = 6 * largest_tensor(model);
+    // A kernel that is taken apart by all methods takes more than that anyway.
+    const int64_t unlimited = need > few ? ecki_max(few, KERNELS_MEMORY) : few;
+    const int64_t limit = limited ? context->memory - ecki_base_memory(model) : unlimited;
     const int64_t fit = need > 0 ? limit / need : ecki_threads(context);
 
     return (int32_t)ecki_max(1, ecki_min(fit, ecki_threads(context)));

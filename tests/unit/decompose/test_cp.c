@@ -170,12 +170,70 @@ static void zeros_and_refusals(void **state)
     eck_array_free(x);
 }
 
+/** Large enough for products in F32. */
+static eck_array *large_tensor(int64_t rank, uint64_t seed)
+{
+    const int64_t shape[] = { 120, 110, 80 };
+    return rank > 0 ? low_rank_tensor(ECK_DTYPE_F32, 3, shape, rank, seed)
+                    : random_tensor(ECK_DTYPE_F32, 3, shape, seed);
+}
+
+static void products_in_floats_end_in_doubles(void **state)
+{
+    (void)state;
+    eck_array *noise = large_tensor(0, 51), *known = large_tensor(4, 52);
+    eck_cp_options o = ECK_CP_OPTIONS_INIT;
+
+    o.rank = 4;
+    o.store = ECK_DTYPE_F64;
+    o.slack = 0.0;
+    // At the tolerance, and where iterations run out.
+    for (o.iterations = 200; o.iterations > 0; o.iterations /= 15) {
+        eck_cp *cp = cp_of(noise, &o);
+        // An inner product of 1e6 numbers in F64: sqrt(1e6) roundings. One in F32 is off by 1e-9 and more.
+        at_most("error as said", fabs(cp->certificate.error - cp->error),
+                1e3 * 0x1p-53 * cp->degeneracy);
+        eck_cp_free(cp);
+    }
+    o.iterations = 300;
+    o.tolerance = 1e-14;
+    eck_cp *cp = cp_of(known, &o);
+    // Numbers of the tensor are rounded to 2^-24 of themselves; what ALS leaves at that tolerance is as much again.
+    at_most("known terms", cp->certificate.error, 2.0 * 0x1p-24);
+    eck_cp_free(cp);
+    eck_array_free(known);
+    eck_array_free(noise);
+}
+
+static void no_float_overflows(void **state)
+{
+    (void)state;
+    eck_array *x = large_tensor(0, 53);
+    eck_cp_options o = ECK_CP_OPTIONS_INIT;
+
+    o.rank = 5;
+    o.iterations = 20;
+    eck_cp *once = cp_of(x, &o);
+    for (int64_t i = 0; i < eck_array_count(x); i++)
+        ((float *)x->data)[i] *= 0x1p120F;
+    eck_cp *scaled = cp_of(x, &o);
+    // a power of two changes no digit
+    at_most("error of large numbers", fabs(once->error - scaled->error), 0.0);
+    eck_cp_free(scaled);
+    eck_cp_free(once);
+    eck_array_free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(terms_are_found_again), cmocka_unit_test(what_is_said_is_so),
-        cmocka_unit_test(smaller_terms),         cmocka_unit_test(starts),
+        cmocka_unit_test(terms_are_found_again),
+        cmocka_unit_test(what_is_said_is_so),
+        cmocka_unit_test(smaller_terms),
+        cmocka_unit_test(starts),
         cmocka_unit_test(zeros_and_refusals),
+        cmocka_unit_test(no_float_overflows),
+        cmocka_unit_test(products_in_floats_end_in_doubles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,6 +80,7 @@ static void pairs_of_ranks(void **state)
     eck_error err = ECK_ERROR_INIT;
 
     good(ecki_kernel_init(&k, w, &dense, NULL, &err), &err);
+    good(ecki_kernel_find_channels(&k, NULL, &err), &err);
     good(ecki_tucker_curve(&c, &k, ECK_METHOD_TUCKER2, NULL, &err), &err);
     assert_true(c.count > 5);
     for (int64_t i = 0; i < c.count; i++) {
@@ -97,6 +98,43 @@ static void pairs_of_ranks(void **state)
         eck_tucker_free(in);
         eck_tucker_free(both);
     }
+    ecki_candidates_clear(&c);
+    ecki_kernel_clear(&k);
+    eck_operator_free(w);
+    eck_array_free(x);
+}
+
+/** Brief fits from bases that all ranks share: a little above what fits of their own reach, and never below. */
+static void fits_of_a_curve(void **state)
+{
+    (void)state;
+    const int64_t shape[] = { 26, 22, 3, 3 };
+    eck_array *x = random_tensor(ECK_DTYPE_F64, 4, shape, 57);
+    // as trained kernels have it, later channels hold less
+    for (int64_t i = 0; i < eck_array_count(x); i++)
+        ((double *)x->data)[i] /= sqrt((1.0 + (double)(i / 198)) * (1.0 + (double)(i / 9 % 22)));
+    eck_operator *w = operator_of(x, 26);
+    const eck_stage dense = eck_stage_conv(22, 26, 1, 2, K33);
+    ecki_kernel k;
+    ecki_candidates c = { NULL, 0, 0 };
+    eck_error err = ECK_ERROR_INIT;
+    double worst = 0.0;
+
+    good(ecki_kernel_init(&k, w, &dense, NULL, &err), &err);
+    good(ecki_kernel_find_channels(&k, NULL, &err), &err);
+    good(ecki_cp_curve(&c, &k, NULL, &err), &err);
+    for (int64_t i = 0; i < c.count; i++) {
+        eck_cp_options o = ECK_CP_OPTIONS_INIT;
+        eck_cp *cp = NULL;
+        o.rank = c.list[i].ranks[0];
+        if (c.list[i].estimated) continue;
+        good(eck_cp_compute(&cp, eck_array_view(x), &o, NULL, &err), &err);
+        const double apart = sqrt(c.list[i].error2 / k.norm2) / cp->error;
+        assert_true(apart > 0.98); // another start may end elsewhere
+        worst = fmax(worst, apart);
+        eck_cp_free(cp);
+    }
+    at_most("a brief fit above a long one", worst, 1.1);
     ecki_candidates_clear(&c);
     ecki_kernel_clear(&k);
     eck_operator_free(w);
@@ -226,6 +264,7 @@ int main(void)
         cmocka_unit_test(groups_lie_one_after_the_other),
         cmocka_unit_test(pruning),
         cmocka_unit_test(pairs_of_ranks),
+        cmocka_unit_test(fits_of_a_curve),
         cmocka_unit_test(curves),
         cmocka_unit_test(refused),
         cmocka_unit_test(what_applies),
