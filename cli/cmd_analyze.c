@@ -22,7 +22,7 @@ static const opt_entry analyze_options[] = {
 static const opt_group groups[] = {
     { "What", analyze_options },
     { "Which layers", selection_options },
-    { "How large a graph's inputs are", graph_options },
+    { "What the file does not tell", graph_options },
     { "Between runs", cache_options },
     { "Every command", run_options },
     { NULL, NULL },

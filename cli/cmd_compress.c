@@ -34,7 +34,7 @@ static const opt_group groups[] = {
     { "Budget (all given must hold)", budget_options },
     { "Output", compress_options },
     { "Which layers", selection_options },
-    { "How large a graph's inputs are", graph_options },
+    { "What the file does not tell", graph_options },
     { "Factors", factor_options },
     { "Between runs", cache_options },
     { "Every command", run_options },

@@ -9,7 +9,7 @@
 
 static const opt_group groups[] = {
     { "Which layers", selection_options },
-    { "How large a graph's inputs are", graph_options },
+    { "What the file does not tell", graph_options },
     { "Every command", run_options },
     { NULL, NULL },
 };

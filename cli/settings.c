@@ -39,6 +39,8 @@ const opt_entry selection_options[] = {
 const opt_entry graph_options[] = {
     { OPT_LIST, '\0', "shape", "NAME=SIZES", PLACE(shapes), 0, 0,
       "of an input of a graph whose sizes are open: x=1x3x224x224; repeatable" },
+    { OPT_LIST, '\0', "groups", "GLOB=G", PLACE(groups), 0, 0,
+      "of convolutions of a file without a graph: features.*=32; repeatable" },
     { 0 }
 };
 
@@ -99,7 +101,8 @@ void settings_clear(settings *out)
     free(out->include.items);
     free(out->exclude.items);
     free(out->shapes.items);
-    out->include = out->exclude = out->shapes = (opt_list){ NULL, 0 };
+    free(out->groups.items);
+    out->include = out->exclude = out->shapes = out->groups = (opt_list){ NULL, 0 };
 }
 
 eck_status settings_parse(session *run, const command *about, settings *out, const char **operands,
@@ -156,6 +159,26 @@ eck_status settings_set_shape(session *run, eck_model *model, const char *text)
     return status;
 }
 
+// Gives "GLOB=G" to the convolutions it names.
+static eck_status set_groups(session *run, eck_model *model, const char *text)
+{
+    int64_t sizes[ECK_DIMS_MAX];
+    const char *const equals = strrchr(text, '=');
+    const int32_t count = equals ? settings_sizes(sizes, equals + 1) : -1;
+    if (count != 1 || equals == text)
+        return session_usage(run,
+                             "option '--groups': found '%s', allowed: names of layers and a "
+                             "number, as in features.*=32",
+                             text);
+    const size_t length = (size_t)(equals - text);
+    char *const glob = session_alloc(length + 1, 1);
+    memcpy(glob, text, length);
+    const eck_status status = eck_model_set_groups(model, glob, sizes[0], &run->error);
+    free(glob);
+    if (status == ECK_E_RANGE || status == ECK_E_SHAPE) run->exit_code = EXIT_USAGE;
+    return status;
+}
+
 eck_status settings_open_model(eck_model **out, session *run, const settings *from,
                                const char *path)
 {
@@ -168,6 +191,8 @@ eck_status settings_open_model(eck_model **out, session *run, const settings *fr
     TRY(status);
     for (int64_t i = 0; eck_model_warning(model, i); i++)
         session_warn(run, "%s", eck_model_warning(model, i));
+    for (int64_t i = 0; i < from->groups.count; i++)
+        TRY(set_groups(run, model, from->groups.items[i]));
     selection.include = from->include.items;
     selection.include_count = from->include.count;
     selection.exclude = from->exclude.items;

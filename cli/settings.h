@@ -29,6 +29,7 @@ typedef struct settings {
     bool no_slower;
     opt_size macs; /**< a count or a part */
     opt_list shapes; /**< NAME=1x3x224x224 */
+    opt_list groups; /**< GLOB=32 */
 } settings;
 
 /** Defaults; the rest of a command's own struct is left alone. */
@@ -40,7 +41,7 @@ void settings_clear(settings *out);
 
 extern const opt_entry run_options[]; /**< --threads --memory --json --quiet --verbose --help */
 extern const opt_entry selection_options[]; /**< --include --exclude --min-size --key */
-extern const opt_entry graph_options[]; /**< --shape */
+extern const opt_entry graph_options[]; /**< --shape --groups */
 extern const opt_entry factor_options[]; /**< --method --dtype --split --rank-multiple */
 extern const opt_entry cache_options[]; /**< --cache --no-cache */
 extern const opt_entry budget_options[]; /**< --keep --size --latency --no-slower --timings --macs
@@ -56,8 +57,8 @@ int32_t settings_sizes(int64_t *out, const char *text);
 /** Gives "NAME=SIZES" to an input of a graph; ECK_E_UNSUPPORTED if the model is none. */
 eck_status settings_set_shape(session *run, eck_model *model, const char *text);
 
-/** Opens a model, says its warnings, applies the selection and the shapes of inputs; a glob that
- * matches nothing and a shape that fits nothing are wrong usage. */
+/** Opens a model, says its warnings, applies groups, the selection and the shapes of inputs; a glob
+ * that matches nothing and a shape or groups that fit nothing are wrong usage. */
 eck_status settings_open_model(eck_model **out, session *run, const settings *from,
                                const char *path);
 

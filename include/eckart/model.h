@@ -138,6 +138,18 @@ ECK_API int64_t eck_layer_macs(const eck_layer *layer, const eck_point *point);
 ECK_API const eck_point *eck_layer_best(const eck_layer *layer, const eck_curve *curve,
                                         eck_method method, int64_t macs);
 
+/**
+ * Says how many groups convolutions have, which a file of weights without a graph does not tell: a kernel
+ * [out, in/groups, k...] is taken apart group by group then, and its chain stands for a layer with groups.
+ *
+ * glob    on whole names of layers, as those of a selection; before layers are analyzed
+ * groups  at least 1
+ * Errors  ECK_E_RANGE groups below 1, or no convolution that may be factored matches; ECK_E_SHAPE a matching one has
+ *         outputs they do not divide; ECK_E_UNSUPPORTED a graph, which says it itself. Then nothing has changed
+ */
+ECK_API eck_status eck_model_set_groups(eck_model *model, const char *glob, int64_t groups,
+                                        eck_error *err);
+
 typedef struct eck_selection {
     uint32_t version; /**< 1 */
     const char *const *include;
@@ -274,6 +286,7 @@ typedef struct eck_choice {
     int64_t parameters_before;
     double ms_before, ms_after; /**< predicted from the budget's timings; -1 not known */
     int64_t macs_before, macs_after; /**< multiply-adds of one pass; -1 unknown */
+    int64_t groups; /**< of the layer; 0: the plan was written without */
 } eck_choice;
 
 /** Owned by the caller, eck_plan_free(). */

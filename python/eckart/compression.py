@@ -153,7 +153,8 @@ def _name(path: Path) -> bytes:
 
 
 @contextmanager
-def _opened(run: Run, path: Path, key: str | None = None, shapes: Mapping[str, Sequence[int]] | None = None) -> Iterator[Any]:
+def _opened(run: Run, path: Path, key: str | None = None, shapes: Mapping[str, Sequence[int]] | None = None,
+            groups: Mapping[str, int] | None = None) -> Iterator[Any]:
     model = ctypes.POINTER(eck_model)()
     wanted = None if key is None else key.encode()
     run.check(library().eck_model_open_key, ctypes.byref(model), _name(path), wanted)
@@ -161,6 +162,8 @@ def _opened(run: Run, path: Path, key: str | None = None, shapes: Mapping[str, S
         for name, shape in (shapes or {}).items():
             sizes = (ctypes.c_int64 * len(shape))(*shape)
             run.check(library().eck_model_set_input, model, name.encode(), len(shape), sizes)
+        for glob, count in (groups or {}).items():
+            run.check(library().eck_model_set_groups, model, glob.encode(), count)
         yield model
     finally:
         library().eck_model_close(model)
@@ -375,6 +378,7 @@ def plan(
     rank_multiple: int = 1,
     method: str = "svd",
     shapes: Mapping[str, Sequence[int]] | None = None,
+    groups: Mapping[str, int] | None = None,
     key: str | None = None,
     allow_dense: bool = False,
     cache: Path | bool = True,
@@ -399,6 +403,7 @@ def plan(
     rank_multiple  ranks are multiples of it, where one pays: what the target's kernels like
     method         of convolutions: "svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise", or "auto", the best of all
     shapes         of inputs of a graph whose sizes are open: {"x": (1, 3, 224, 224)}
+    groups         of convolutions of a file without a graph, which does not tell them: {"features.*": 32}
     key            of a PyTorch checkpoint, the dictionary to read; default: found
     cache          where spectra are kept for the next run: True the user's cache, False nowhere, or a directory
 
@@ -415,7 +420,7 @@ def plan(
     _check_timed(limits, no_slower, timings)
 
     def job() -> Plan:
-        with timed(run, timings) as times, _opened(run, model, key, shapes) as opened:
+        with timed(run, timings) as times, _opened(run, model, key, shapes, groups) as opened:
             budget.timings = times
             _select(run, opened, include, exclude, min_size)
             with _optimized(run, opened, budget, store) as raw:
@@ -446,6 +451,7 @@ def compress(
     rank_multiple: int = 1,
     method: str = "svd",
     shapes: Mapping[str, Sequence[int]] | None = None,
+    groups: Mapping[str, int] | None = None,
     key: str | None = None,
     allow_dense: bool = False,
     cache: Path | bool = True,
@@ -470,9 +476,8 @@ def compress(
     limits = _Limits(keep, size, rank, energy, error, macs, latency)
     if plan is not None and (limits.given() or no_slower or timings is not None):
         raise RangeError("a plan is a choice already made: give a plan or a budget")
-    if plan is not None and (
-        include or exclude or dtype is not None or split != "balanced" or rank_multiple != 1 or method != "svd"
-    ):
+    own = include or exclude or dtype is not None or split != "balanced" or rank_multiple != 1 or method != "svd"
+    if plan is not None and own:
         raise RangeError(
             "a plan says which layers, types and ranks: it goes with none of include, exclude, dtype, split, "
             "rank_multiple, method"
@@ -496,7 +501,7 @@ def compress(
             lib.eck_outcome_clear(ctypes.byref(raw))
 
     def job() -> Outcome:
-        with timed(run, timings) as times, _opened(run, model, key, shapes) as opened:
+        with timed(run, timings) as times, _opened(run, model, key, shapes, groups) as opened:
             budget.timings = times
             _select(run, opened, include, exclude, min_size)
             chosen = _parsed(run, plan.text, "") if plan is not None else _optimized(run, opened, budget, store)

@@ -55,9 +55,18 @@ static eck_status choice_check(const compressing *job, const eck_choice *choice,
     const ecki_layer *l = &job->model->layers[layer];
     const int64_t parameters = eck_stage_parameters(&l->view.dense);
     const int64_t rows = ecki_stage_rows(&l->view.dense);
-    const int64_t limit = ecki_min(rows, parameters / ecki_max(1, rows));
+    const int64_t groups = l->view.dense.groups, columns = parameters / ecki_max(1, rows);
+    // a group is a matrix by itself
+    const int64_t limit = groups * ecki_min(rows / groups, columns);
     ECK_REQUIRE(!l->impossible, ECK_E_RANGE, -1, "the plan factors layer '%s', which cannot be: %s",
                 choice->layer, l->reason);
+    // written without: of an older release, which knew only the groups of graphs, or of a layer that had one
+    ECK_REQUIRE(choice->groups == groups ||
+                    (choice->groups == 0 && (groups == 1 || job->model->container->onnx)),
+                ECK_E_RANGE, -1,
+                "the plan was made for %lld groups of layer '%s', here it has %lld: --groups says "
+                "how many a file of weights does not tell",
+                (long long)ecki_max(1, choice->groups), choice->layer, (long long)groups);
     ECK_REQUIRE(ecki_layer_takes(l, choice->point.method), ECK_E_RANGE, -1,
                 "the plan gives layer '%s' method '%s', which does not apply to it", choice->layer,
                 eck_method_name(choice->point.method));

@@ -434,6 +434,7 @@ static eck_status plan_fill(eck_plan *plan, const planning *p, eck_error *err)
         eck_choice *choice = &plan->choices[i];
         choice->point = a->curve.points[p->layers[i].points[p->choice[i]]];
         choice->parameters_before = eck_stage_parameters(&layer->dense);
+        choice->groups = layer->dense.groups;
         choice->layer = ecki_strdup(layer->name);
         ECK_HAVE(choice->layer);
         plan->count++;

@@ -66,6 +66,7 @@ static eck_status choice_read(eck_choice *choice, const json_t *layer, const cha
     choice->ms_before = real_or(layer, "ms_before", -1);
     choice->ms_after = real_or(layer, "ms_after", -1);
     choice->parameters_before = integer_or(layer, "parameters_before", -1);
+    choice->groups = integer_or(layer, "groups", 0);
     choice->macs_before = integer_or(layer, "macs_before", -1);
     choice->macs_after = integer_or(layer, "macs_after", -1);
     choice->layer = ecki_strdup(name);

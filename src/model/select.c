@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "eckart/model.h"
@@ -54,6 +55,44 @@ static eck_status layer_select(ecki_layer *layer, const eck_selection *selection
     ecki_free(layer->selected_reason);
     layer->selected_reason = copy;
     layer->view.skipped = copy;
+done:
+    return status;
+}
+
+/** True for a convolution whose groups the file does not tell. */
+static bool takes_groups(const ecki_layer *layer)
+{
+    return layer->module < 0 && !layer->impossible && layer->view.dense.kind == ECK_STAGE_CONV;
+}
+
+eck_status eck_model_set_groups(eck_model *model, const char *glob, int64_t groups, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    int64_t found = 0, in = 0;
+
+    ECK_REQUIRE(groups >= 1, ECK_E_RANGE, -1, "%lld groups: at least 1 is needed",
+                (long long)groups);
+    ECK_REQUIRE(!model->container->onnx, ECK_E_UNSUPPORTED, -1,
+                "the groups of '%s' stand in its graph", model->path);
+    for (int64_t i = 0; i < model->layer_count; i++) {
+        const ecki_layer *layer = &model->layers[i];
+        const eck_stage *dense = &layer->view.dense;
+        if (!takes_groups(layer) || !ecki_glob(glob, layer->name)) continue;
+        ECK_REQUIRE(dense->out % groups == 0 && ecki_mul(dense->in / dense->groups, groups, &in),
+                    ECK_E_SHAPE, -1, "%lld groups do not divide the %lld outputs of '%s'",
+                    (long long)groups, (long long)dense->out, layer->name);
+        found++;
+    }
+    ECK_REQUIRE(found > 0, ECK_E_RANGE, -1,
+                "groups '%s' matches no convolution of '%s' that may be factored", glob,
+                model->path);
+    for (int64_t i = 0; i < model->layer_count; i++) {
+        ecki_layer *layer = &model->layers[i];
+        eck_stage *dense = &layer->view.dense;
+        if (!takes_groups(layer) || !ecki_glob(glob, layer->name)) continue;
+        dense->in = dense->in / dense->groups * groups;
+        dense->groups = groups;
+    }
 done:
     return status;
 }

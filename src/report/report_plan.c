@@ -27,6 +27,7 @@ static ecki_json choice_object(const eck_choice *choice)
     ecki_json_real(&object, "ms_after", known_ms(choice->ms_after));
     ecki_json_macs(&object, "macs_before", choice->macs_before);
     ecki_json_macs(&object, "macs_after", choice->macs_after);
+    if (choice->groups > 1) ecki_json_integer(&object, "groups", choice->groups);
     return object;
 }
 

@@ -407,6 +407,20 @@ MUTANTS = [
         "tests": ["graph_layers"],
     },
     {
+        "name": "groups-of-which-only-the-first-layer-is-asked",
+        "file": "src/model/select.c",
+        "old": "ECK_REQUIRE(dense->out % groups == 0 &&",
+        "new": "ECK_REQUIRE((found > 0 || dense->out % groups == 0) &&",
+        "tests": ["select"],
+    },
+    {
+        "name": "the-rank-of-groups-is-that-of-one",
+        "file": "src/model/compress.c",
+        "old": "const int64_t limit = groups * ecki_min(rows / groups, columns);",
+        "new": "const int64_t limit = ecki_min(rows, columns);",
+        "tests": ["tests/peers/test_convolutions.py"],
+    },
+    {
         "name": "milliseconds-for-a-part-of-the-time",
         "file": "python/eckart/compression.py",
         "old": "elif value is not None and value >= 1:",

@@ -9,6 +9,7 @@ import torch
 from eckart_command import eckart_command
 from safetensors.torch import save_file
 
+import eckart
 import eckart.torch
 
 METHODS = ("svd", "spatial", "tucker1", "tucker2", "cp", "tt", "depthwise", "auto")
@@ -101,3 +102,94 @@ def test_restored_models_load_as_they_were(model, tmp_path):
     from safetensors.torch import load_file
 
     Net().load_state_dict(load_file(dense))
+
+
+# ---- groups, which a file of weights does not tell
+
+
+class Grouped(torch.nn.Module):
+    """Kernels of several groups, many of them in one layer, between plain ones."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(6)
+        self.first = torch.nn.Conv2d(12, 32, 3, stride=2, padding=1)
+        self.cells = torch.nn.Conv2d(32, 64, 3, padding=2, dilation=2, groups=16)
+        self.wide = torch.nn.Conv2d(64, 48, (3, 5), padding=1, groups=4, bias=False)
+        self.line = torch.nn.Conv1d(48, 24, 5, groups=2)
+
+    def forward(self, x):
+        return self.line(self.wide(self.cells(self.first(x))).flatten(2))
+
+
+GROUPS = {"cells": 16, "wide": 4, "line": 2}
+WORDS = [text for name, count in GROUPS.items() for text in ("--groups", f"{name}={count}")]
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    path = tmp_path_factory.mktemp("groups") / "net.safetensors"
+    save_file(Grouped().state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_groups_that_are_told(grouped, tmp_path, method):
+    """The chain has the groups of the layer, loads in its place and computes the layer with the kernel it multiplies to."""
+    out, options = tmp_path / "out.safetensors", ("--method", method, "--keep", "0.7", "--no-cache", "--min-size", "100")
+    include = [text for name in GROUPS for text in ("--include", name)]
+    eckart_command(tmp_path, "compress", grouped, "-o", out, *options, *include, *WORDS, "-q")
+    # what is verified lies in the two files: the manifest tells the groups of every stage
+    verdict = json.loads(eckart_command(tmp_path, "verify", grouped, out, "--json"))
+    assert verdict["ok"] and verdict["layers"]
+    net, dense = Grouped(), Grouped()
+    eckart.torch.load(net, out)
+    for layer in verdict["layers"]:
+        chain = net.get_submodule(layer["name"])
+        assert chain.method == (method if method != "auto" else chain.method) or chain.method == "svd"
+        assert all(stage.groups % GROUPS[layer["name"]] == 0 for stage in chain)
+        with torch.no_grad():
+            kernel = chain.reconstruct_weight()
+            original = dense.get_submodule(layer["name"]).weight
+            error = torch.linalg.norm((kernel - original).double()) / torch.linalg.norm(original.double())
+            original.copy_(kernel)
+        assert abs(error.item() - layer["error"]) <= 1e-5  # as above
+    x = torch.randn(2, 12, 22, 20)
+    with torch.no_grad():
+        ours, theirs = net(x), dense(x)
+    assert float((ours - theirs).norm() / theirs.norm()) <= 2e-5
+    restored = tmp_path / "dense.safetensors"
+    eckart_command(tmp_path, "restore", out, "-o", restored, "-q")
+    from safetensors.torch import load_file
+
+    Grouped().load_state_dict(load_file(restored))
+
+
+def test_groups_in_python_and_plans(grouped, tmp_path):
+    out, options = tmp_path / "out.safetensors", {"keep": 0.6, "method": "tucker2", "min_size": 100, "include": "*", "cache": False}
+    plan = eckart.plan(grouped, groups=GROUPS, **options)
+    eckart_command(tmp_path, "plan", grouped, "--keep", "0.6", "--method", "tucker2", "--min-size", "100", "--include", "*", "--no-cache",
+                   *WORDS, "-o", "plan.json")
+    assert json.loads(plan.text) == json.loads((tmp_path / "plan.json").read_text())
+    assert {x["name"]: x.get("groups") for x in json.loads(plan.text)["layers"]} == {"first": None, **GROUPS}
+    with pytest.raises(eckart.RangeError, match="the plan was made for (16|4|2) groups of layer '(cells|wide|line)', here it has 1:"):
+        eckart.compress(grouped, out, plan, cache=False)
+    assert eckart.compress(grouped, out, eckart.Plan.parse(plan.text), groups=GROUPS, cache=False).verdict.kept
+    eckart.torch.load(Grouped(), out)
+    plain = eckart.plan(grouped, **options)
+    with pytest.raises(eckart.RangeError, match="the plan was made for 1 groups of layer '(cells|wide|line)', here it has (16|4|2):"):
+        eckart.compress(grouped, tmp_path / "no.safetensors", plain, groups=GROUPS, cache=False)
+    assert not (tmp_path / "no.safetensors").exists()
+
+
+@pytest.mark.parametrize("groups, message", [
+    ("cells=7", "7 groups do not divide the 64 outputs of 'cells'"), ("cells=0", "0 groups"), ("none*=2", "matches no convolution"),
+    ("cells", "found 'cells', allowed: names of layers and a number"), ("=4", "found '=4'"), ("cells=2x2", "found 'cells=2x2'"),
+])
+def test_groups_refused(grouped, tmp_path, groups, message):
+    import os
+    import subprocess
+
+    command = [os.environ["ECKART_COMMAND"], "plan", str(grouped), "--keep", "0.6", "--groups", groups]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == "" and message in done.stderr

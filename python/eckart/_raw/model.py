@@ -178,6 +178,7 @@ class eck_choice(Structure):
     ms_after: float
     macs_before: int
     macs_after: int
+    groups: int
     _fields_ = [
         ("layer", c_char_p),
         ("point", eck_point),
@@ -186,6 +187,7 @@ class eck_choice(Structure):
         ("ms_after", c_double),
         ("macs_before", c_int64),
         ("macs_after", c_int64),
+        ("groups", c_int64),
     ]
 
 
@@ -362,6 +364,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "eck_model_set_input": (c_int, [POINTER(eck_model), c_char_p, c_int32, POINTER(c_int64), POINTER(eck_error)]),
     "eck_layer_macs": (c_int64, [POINTER(eck_layer), POINTER(eck_point)]),
     "eck_layer_best": (POINTER(eck_point), [POINTER(eck_layer), POINTER(eck_curve), c_int, c_int64]),
+    "eck_model_set_groups": (c_int, [POINTER(eck_model), c_char_p, c_int64, POINTER(eck_error)]),
     "eck_model_select": (c_int, [POINTER(eck_model), POINTER(eck_selection), POINTER(eck_error)]),
     "eck_cache_default": (c_int, [POINTER(c_char_p), POINTER(eck_error)]),
     "eck_model_analyze": (c_int, [POINTER(POINTER(eck_analysis)), POINTER(eck_model), POINTER(eck_store_options),

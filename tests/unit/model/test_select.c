@@ -54,8 +54,57 @@ static void globs_and_reasons(void **state)
     fixture_remove(folder);
 }
 
+static const fixture_tensor kernels[] = { { "a.weight", 4, { 48, 8, 3, 3 } },
+                                          { "b.weight", 3, { 32, 8, 5 } },
+                                          { "c.weight", 2, { 48, 64 } },
+                                          { "d.weight", 4, { 36, 1, 3, 3 } },
+                                          { NULL, 0, { 0 } } };
+
+static void expect_groups(const eck_model *model, int64_t layer, int64_t in, int64_t groups)
+{
+    const eck_stage *dense = &eck_model_layer(model, layer)->dense;
+    assert_int_equal(dense->in, in);
+    assert_int_equal(dense->groups, groups);
+}
+
+static void groups(void **state)
+{
+    (void)state;
+    char *folder = fixture_folder(), *path = fixture_path(folder, "m.safetensors");
+    fixture_safetensors(path, kernels);
+    eck_model *model = scene_open(path);
+
+    expect_groups(model, 0, 8, 1);
+    OK(eck_model_set_groups(model, "a", 4, err_));
+    expect_groups(model, 0, 32, 4);
+    expect_groups(model, 1, 8, 1);
+    assert_int_equal(eck_stage_parameters(&eck_model_layer(model, 0)->dense), 48 * 8 * 9);
+    // the linear layer and the depthwise convolution are passed over
+    OK(eck_model_set_groups(model, "*", 16, err_));
+    expect_groups(model, 0, 128, 16);
+    expect_groups(model, 1, 128, 16);
+    expect_groups(model, 2, 64, 1);
+    expect_groups(model, 3, 1, 1);
+    REFUSED(ECK_E_SHAPE, "5 groups do not divide the 48 outputs of 'a'",
+            eck_model_set_groups(model, "a", 5, err_));
+    REFUSED(ECK_E_SHAPE, "3 groups do not divide the 32 outputs of 'b'",
+            eck_model_set_groups(model, "*", 3, err_));
+    expect_groups(model, 0, 128, 16);
+    REFUSED(ECK_E_RANGE, "0 groups", eck_model_set_groups(model, "a", 0, err_));
+    REFUSED(ECK_E_RANGE, "groups 'c' matches no convolution",
+            eck_model_set_groups(model, "c", 2, err_));
+    REFUSED(ECK_E_RANGE, "groups 'd' matches no convolution",
+            eck_model_set_groups(model, "d", 2, err_));
+    OK(eck_model_set_groups(model, "*", 1, err_));
+    expect_groups(model, 0, 8, 1);
+    eck_model_close(model);
+    free(path);
+    fixture_remove(folder);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(globs_and_reasons) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(globs_and_reasons),
+                                        cmocka_unit_test(groups) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
