@@ -182,6 +182,12 @@ def test_groups_in_python_and_plans(grouped, tmp_path):
     assert not (tmp_path / "no.safetensors").exists()
 
 
+def test_ranks_of_all_groups_together(grouped, tmp_path):
+    """Sixteen groups [4, 18] of rank 2 are rank 32, more than a matrix [64, 18] has."""
+    outcome = eckart.compress(grouped, tmp_path / "out.safetensors", rank=32, groups=GROUPS, include="cells", min_size=1, cache=False)
+    assert [(choice.layer, choice.ranks) for choice in outcome.plan.choices] == [("cells", (32,))] and outcome.verdict.kept
+
+
 @pytest.mark.parametrize("groups, message", [
     ("cells=7", "7 groups do not divide the 64 outputs of 'cells'"), ("cells=0", "0 groups"), ("none*=2", "matches no convolution"),
     ("cells", "found 'cells', allowed: names of layers and a number"), ("=4", "found '=4'"), ("cells=2x2", "found 'cells=2x2'"),
