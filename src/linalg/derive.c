@@ -182,13 +182,19 @@ done:
 
 int64_t ecki_gram_width(int64_t order)
 {
-    return ecki_max(ECKI_GRAM_WIDTH, (1 << 18) / ecki_max(order, 1));
+    return ecki_max(ECKI_GRAM_WIDTH, (1 << 17) / ecki_max(order, 1));
 }
 
 // Lines that one task reads for the right side of a Gram.
 static int64_t gram_lines(int64_t order)
 {
     return ecki_max(GRAM_LINES, GRAM_NUMBERS / ecki_max(order, 1));
+}
+
+// Columns that one task should read for the left side, of panels that wide.
+static int64_t gram_columns(int64_t width)
+{
+    return ecki_max(1, ecki_min(GRAM_COLUMNS, GRAM_NUMBERS / ecki_max(width, 1)));
 }
 
 // Reads part of the panel, scans it and packs it: some of its lines, or for the left side of the Gram, whose lines are columns
@@ -216,12 +222,22 @@ done:
     return status;
 }
 
+double ecki_gram_blocks(double order, double length)
+{
+    const int64_t whole = (int64_t)fmin(order, 1e9);
+    const double width = fmin((double)ecki_gram_width(whole), fmax(length, 1.0));
+    const double panels = ceil(length / width);
+    const double by_lines = ceil(width / (double)gram_lines(whole));
+    return panels * fmax(by_lines, ceil(order / (double)gram_columns((int64_t)width)));
+}
+
 double ecki_gram_memory(double order, double length, int32_t threads)
 {
     const int64_t whole = (int64_t)fmin(order, 1e9);
     const double width = fmin((double)ecki_gram_width(whole), length);
     const double by_lines = order * fmin(width, (double)gram_lines(whole));
-    const double by_columns = width * fmin(order, ecki_gram_columns_most(GRAM_COLUMNS));
+    const double by_columns =
+        width * fmin(order, ecki_gram_columns_most(gram_columns((int64_t)width)));
     return ecki_gram_panel_numbers(order, width) + threads * fmax(by_lines, by_columns);
 }
 
@@ -259,7 +275,7 @@ static eck_status gram_begin(derive_job *job, eck_side side, int64_t width,
     int64_t each = 0;
     job->col_tiles = right ? 0 : 1;
     ECK_TRY(ecki_gram_panel_init(&job->panel, ecki_gram_kernels_here(), order, width, err));
-    job->each = right ? gram_lines(order) : ecki_gram_columns(&job->panel, GRAM_COLUMNS);
+    job->each = right ? gram_lines(order) : ecki_gram_columns(&job->panel, gram_columns(width));
     ECK_REQUIRE(ecki_mul(ecki_min(job->each, right ? width : order), right ? order : width, &each),
                 ECK_E_NOMEM, -1, "not enough memory for a Gram panel");
     ECK_TRY(ecki_pool_init(&job->pool, each, crew_size(context, gram_tasks(job, width)), err));

@@ -96,10 +96,8 @@ static double gram_phase(const sizes *s)
     const double packing = s->factors && !two_stages(s) ? kept(s) : 0.0;
     const double reduction = two_stages(s) ? 620.0 * s->n + 65536.0 : 64.0 * s->n;
     const double square = two_stages(s) && s->factors ? kept(s) : s->n * s->n;
-    // a matrix in a file is scanned in the same read: 40 bytes for each block, at least 16 lines or 72 columns of a panel
-    const double width = smaller((double)ecki_gram_width((int64_t)smaller(s->n, 1e9)), s->m);
-    const double blocks =
-        larger(ceil(s->m / 16.0), ceil(s->m / larger(width, 1.0)) * ceil(s->n / 72.0));
+    // a matrix in a file is scanned in the same read: 40 bytes for each block
+    const double blocks = ecki_gram_blocks(s->n, s->m);
     return square + 5.0 * blocks + 6.0 * s->n + larger(larger(panel, reduction), packing);
 }
 
@@ -291,7 +289,7 @@ static double stream_phase(const sizes *s)
 {
     const double lines = smaller(256.0, s->m);
     return 10.0 * s->n + 4.0 * s->n * s->k + lines * (s->n + 4.0 * s->k) + 6.0 * s->k * s->k +
-           tall(s, s->k);
+           ecki_tall_memory(s->n, s->k, (int32_t)s->threads);
 }
 
 int64_t ecki_stream_memory(const eck_operator_info *info, const eck_svd_options *options,

@@ -114,8 +114,11 @@ int64_t ecki_normal_lines(int64_t length);
 eck_status ecki_derive_norm(double *out, const eck_operator *a, double scale,
                             const eck_context *context, eck_error *err);
 
-/** Width of the panels of a Gram of order p: about 2^18 numbers, at least 512. */
+/** Width of the panels of a Gram of order p: about 2^17 numbers, at least 512. */
 int64_t ecki_gram_width(int64_t order);
+
+/** Blocks of a scan that goes with a Gram of order p over so many lines, at most. */
+double ecki_gram_blocks(double order, double length);
 
 /** Numbers of 8 bytes that a Gram of order p over so many lines works in, beside the result. */
 double ecki_gram_memory(double order, double length, int32_t threads);
