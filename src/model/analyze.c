@@ -158,19 +158,18 @@ static eck_status analysis_workers(int32_t *out, const eck_analysis *analysis,
                                    const eck_context *context, eck_error *err)
 {
     const int64_t base = ecki_base_memory(model);
-    int64_t need = 0;
+    ecki_hunger most = { 0, false };
 
     for (int64_t i = 0; i < analysis->count; i++) {
         const eck_layer *layer = &model->layers[analysis->layers[i].view.layer].view;
-        need = ecki_max(
-            need, ecki_work_memory(layer, model->tensors[layer->weight].dtype, methods, NULL));
+        ecki_hunger_add(&most, layer, model->tensors[layer->weight].dtype, methods, NULL);
     }
-    if (context && context->memory > 0 && base + need > context->memory)
+    if (context && context->memory > 0 && base + most.bytes > context->memory)
         return ecki_error(err, ECK_E_BUDGET, -1,
                           "cannot analyze '%s' in %lld bytes of memory: one layer at a time needs "
                           "%lld",
-                          model->path, (long long)context->memory, (long long)(base + need));
-    *out = ecki_workers(model, need, context);
+                          model->path, (long long)context->memory, (long long)(base + most.bytes));
+    *out = ecki_workers(model, most, context);
     return ECK_OK;
 }
 

@@ -277,9 +277,9 @@ done:
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
 
 /** What the hungriest choice needs. */
-static int64_t hungriest(const eck_model *model, const eck_plan *plan)
+static ecki_hunger hungriest(const eck_model *model, const eck_plan *plan)
 {
-    int64_t need = 0;
+    ecki_hunger most = { 0, false };
     for (int64_t i = 0; i < plan->count; i++) {
         const eck_choice *choice = &plan->choices[i];
         const int64_t index = ecki_layer_find(model, choice->layer);
@@ -287,17 +287,17 @@ static int64_t hungriest(const eck_model *model, const eck_plan *plan)
         const eck_layer *layer = &model->layers[index].view;
         const eck_dtype dtype =
             layer->weight >= 0 ? model->tensors[layer->weight].dtype : ECK_DTYPE_F32;
-        need = ecki_max(need, ecki_work_memory(layer, dtype, 0, &choice->point));
+        ecki_hunger_add(&most, layer, dtype, 0, &choice->point);
     }
-    return need;
+    return most;
 }
 
 int64_t eck_model_memory(const eck_model *model, const eck_plan *plan, const eck_context *context)
 {
-    const int64_t need = hungriest(model, plan);
+    const ecki_hunger most = hungriest(model, plan);
     const int64_t workers =
-        ecki_min(ecki_workers(model, need, context), ecki_max(1, plan->factored));
-    return workers * need + ecki_base_memory(model);
+        ecki_min(ecki_workers(model, most, context), ecki_max(1, plan->factored));
+    return workers * most.bytes + ecki_base_memory(model);
 }
 
 static eck_status memory_check(const compressing *job, eck_error *err)

@@ -539,11 +539,17 @@ static int64_t matrix_memory(const eck_layer *layer, eck_dtype dtype, int64_t ra
     return bytes;
 }
 
+/** True if a method other than the SVD works on the layer, or may. */
+static bool by_others(const eck_layer *layer, uint32_t methods, const eck_point *point)
+{
+    return point ? point->method != ECK_METHOD_SVD
+                 : (methods & ~(1u << ECK_METHOD_SVD)) && layer->dense.spatial > 0;
+}
+
 int64_t ecki_work_memory(const eck_layer *layer, eck_dtype dtype, uint32_t methods,
                          const eck_point *point)
 {
-    const bool others = point ? point->method != ECK_METHOD_SVD
-                              : (methods & ~(1u << ECK_METHOD_SVD)) && layer->dense.spatial > 0;
+    const bool others = by_others(layer, methods, point);
     int64_t bytes = 0;
 
     if (!point || point->method == ECK_METHOD_SVD)
@@ -551,12 +557,21 @@ int64_t ecki_work_memory(const eck_layer *layer, eck_dtype dtype, uint32_t metho
     return others ? ecki_max(bytes, kernel_memory(&layer->dense, methods, point)) : bytes;
 }
 
+void ecki_hunger_add(ecki_hunger *most, const eck_layer *layer, eck_dtype dtype, uint32_t methods,
+                     const eck_point *point)
+{
+    const int64_t bytes = ecki_work_memory(layer, dtype, methods, point);
+
+    if (bytes <= most->bytes) return;
+    *most = (ecki_hunger){ bytes, by_others(layer, methods, point) };
+}
+
 int64_t ecki_base_memory(const eck_model *model)
 {
     return (INT64_C(8) << 20) + model->container->entry_count * 1024;
 }
 
-/** What layers may hold together where one of them needs more than what is allowed by the sizes of tensors. */
+/** What kernels may hold together where one of them needs more than what is allowed by the sizes of tensors. */
 #define KERNELS_MEMORY (INT64_C(1) << 30)
 
 /** Bytes of the largest tensor, widened to F32. */
@@ -571,14 +586,15 @@ static int64_t largest_tensor(const eck_model *model)
     return largest;
 }
 
-int32_t ecki_workers(const eck_model *model, int64_t need, const eck_context *context)
+int32_t ecki_workers(const eck_model *model, ecki_hunger most, const eck_context *context)
 {
     const bool limited = context && context->memory > 0;
     const int64_t few = 6 * largest_tensor(model);
-    // A kernel that is taken apart by all methods takes more than that anyway.
-    const int64_t unlimited = need > few ? ecki_max(few, KERNELS_MEMORY) : few;
+    // A kernel that is taken apart by other methods takes more than that anyway.
+    const bool more = most.kernel && most.bytes > few;
+    const int64_t unlimited = more ? ecki_max(few, KERNELS_MEMORY) : few;
     const int64_t limit = limited ? context->memory - ecki_base_memory(model) : unlimited;
-    const int64_t fit = need > 0 ? limit / need : ecki_threads(context);
+    const int64_t fit = most.bytes > 0 ? limit / most.bytes : ecki_threads(context);
 
     return (int32_t)ecki_max(1, ecki_min(fit, ecki_threads(context)));
 }

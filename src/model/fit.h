@@ -41,4 +41,8 @@ eck_status ecki_points_compute(eck_curve *out, const ecki_work *work,
 int64_t ecki_work_memory(const eck_layer *layer, eck_dtype dtype, uint32_t methods,
                          const eck_point *point);
 
+/** The larger of *most and what such work on a layer holds. */
+void ecki_hunger_add(ecki_hunger *most, const eck_layer *layer, eck_dtype dtype, uint32_t methods,
+                     const eck_point *point);
+
 #endif

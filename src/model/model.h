@@ -172,8 +172,14 @@ eck_status ecki_tensor_operator(eck_operator **out, const eck_model *model, int6
 /** What any run over a model holds beside the layers' work: copy buffers, index, manifest. */
 int64_t ecki_base_memory(const eck_model *model);
 
+/** The most that one layer needs, and whether that is a kernel taken apart by a method other than the SVD. */
+typedef struct ecki_hunger {
+    int64_t bytes;
+    bool kernel;
+} ecki_hunger;
+
 /** Layers worked on at once: as many as threads and memory (the context's less the base, or six times the model's largest
- *  tensor in F32, 1 GiB where one layer needs more than that) allow, at least one. need = bytes of the hungriest layer. */
-int32_t ecki_workers(const eck_model *model, int64_t need, const eck_context *context);
+ *  tensor in F32, 1 GiB where one kernel needs more than that) allow, at least one. */
+int32_t ecki_workers(const eck_model *model, ecki_hunger most, const eck_context *context);
 
 #endif

@@ -334,7 +334,8 @@ eck_status eck_model_verify(eck_verdict *out, const eck_model *before, const eck
     ECK_REQUIRE(!before->manifest, ECK_E_RANGE, -1,
                 "cannot verify against '%s': it is compressed itself", before->path);
     ECK_TRY(verifying_init(&job, err));
-    const int32_t workers = ecki_workers(before, memory_of_a_check(&job), context);
+    const int32_t workers =
+        ecki_workers(before, (ecki_hunger){ memory_of_a_check(&job), false }, context);
     ECK_TRY(ecki_parallel_for(job.factored, workers, check_layer, &job, err));
     for (int64_t i = 0; i < before->container->entry_count; i++)
         ECK_TRY(check_tensor(&job, i, err));

@@ -337,10 +337,17 @@ MUTANTS = [
         "tests": ["kernel", "convolutions"],
     },
     {
+        "name": "matrices-take-the-room-of-kernels",
+        "file": "src/model/fit.c",
+        "old": "const bool more = most.kernel && most.bytes > few;",
+        "new": "const bool more = most.bytes > few;",
+        "tests": ["fit"],
+    },
+    {
         "name": "kernels-wait-for-each-other-where-there-is-room",
         "file": "src/model/fit.c",
-        "old": "need > few ? ecki_max(few, KERNELS_MEMORY) : few;",
-        "new": "need > few ? few : few;",
+        "old": "more ? ecki_max(few, KERNELS_MEMORY) : few;",
+        "new": "more ? few : few;",
         "tests": ["fit"],
     },
     {

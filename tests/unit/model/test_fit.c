@@ -131,6 +131,12 @@ static void nothing_is_computed_twice(void **state)
     scene_remove(&s);
 }
 
+static int32_t workers(const eck_model *model, int64_t bytes, bool kernel,
+                       const eck_context *context)
+{
+    return ecki_workers(model, (ecki_hunger){ bytes, kernel }, context);
+}
+
 static void workers_fit_into_memory(void **state)
 {
     (void)state;
@@ -139,23 +145,25 @@ static void workers_fit_into_memory(void **state)
     eck_context context = ECK_CONTEXT_INIT;
     context.threads = 8;
     context.memory = ecki_base_memory(model) + 1000;
-    assert_int_equal(ecki_workers(model, 100, &context), 8);
-    assert_int_equal(ecki_workers(model, 300, &context), 3);
-    assert_int_equal(ecki_workers(model, 5000, &context), 1);
+    assert_int_equal(workers(model, 100, false, &context), 8);
+    assert_int_equal(workers(model, 300, false, &context), 3);
+    assert_int_equal(workers(model, 5000, false, &context), 1);
     context.threads = 2;
-    assert_int_equal(ecki_workers(model, 100, &context), 2);
+    assert_int_equal(workers(model, 100, false, &context), 2);
     // without a limit: six times the largest tensor, the embedding, which is no layer that is worked on
     context.threads = 64;
     context.memory = 0;
     const int64_t limit = 6 * INT64_C(300) * 64 * 4;
-    assert_int_equal(ecki_workers(model, limit / 5, &context), 5);
-    assert_int_equal(ecki_workers(model, limit / 5 + 1, &context), 4);
-    // what one kernel takes more than that, a few may together
+    assert_int_equal(workers(model, limit / 5, false, &context), 5);
+    assert_int_equal(workers(model, limit / 5 + 1, false, &context), 4);
+    // what one kernel takes more than that, a few may together; a matrix may not
+    assert_int_equal(workers(model, limit + 1, false, &context), 1);
+    assert_int_equal(workers(model, limit / 5, true, &context), 5);
     const int64_t gibibyte = INT64_C(1) << 30;
-    assert_int_equal(ecki_workers(model, limit, &context), 1);
-    assert_int_equal(ecki_workers(model, gibibyte / 3, &context), 3);
-    assert_int_equal(ecki_workers(model, gibibyte / 3 + 1, &context), 2);
-    assert_int_equal(ecki_workers(model, 2 * gibibyte, &context), 1);
+    assert_int_equal(workers(model, limit, true, &context), 1);
+    assert_int_equal(workers(model, gibibyte / 3, true, &context), 3);
+    assert_int_equal(workers(model, gibibyte / 3 + 1, true, &context), 2);
+    assert_int_equal(workers(model, 2 * gibibyte, true, &context), 1);
     eck_model_close(model);
     scene_remove(&s);
 }
