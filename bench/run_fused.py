@@ -1,6 +1,7 @@
 """The fused product beside the two products of the BLAS, and bench/results/fused-<shape>-<width>.json.
 
-Both sides in turns in one process (bench_fused.c), which of them begins changing; the rate of sgemm is measured in the same
+Both sides in turns in one process (bench_fused.c), which of them begins changing, the
+BLAS with the quicker layout of X; the rate of sgemm is measured in the same
 process and stands for what this machine can do. `apart`: the largest difference of the results over the largest number.
 """
 
