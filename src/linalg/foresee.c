@@ -150,6 +150,7 @@ static double proof_phase(const sizes *s)
     const double rows = smaller(s->rows, TILE[0]), cols = smaller(s->cols, TILE[1]);
     const double pieces = ceil(s->m / (double)ecki_tall_rows((int64_t)smaller(s->k, 1e9)));
     const double orthogonality = s->m * s->k + 258.0 * s->k + 2.0 * pieces * s->k;
+    // up to 128 columns by Grams of factors with their roundings beside them, from there on by strips
     const double grams = s->k <= 128.0 ? 8.0 * s->k * s->k : 260.0 * s->k;
     if (s->proof == ECK_PROOF_TAIL)
         return larger(orthogonality, 2.0 * (s->m + s->n) * s->k + grams + tall(s, 2.0 * s->k));

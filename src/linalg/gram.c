@@ -57,8 +57,8 @@ eck_status ecki_gram_panel_init(ecki_gram_panel *out, const ecki_gram_kernels *k
                     ecki_mul(width, panel.lines / DEPTH * DEPTH, &count),
                 ECK_E_NOMEM, -1, "not enough memory for a Gram panel");
     panel.lines = panel.lines / DEPTH * DEPTH;
-    ECK_ALLOC(panel.data,
-              count); // what is beyond the last column stays 0: no odd numbers slow a tile
+    // What is beyond the last column is never written and stays 0: no odd numbers slow a tile.
+    ECK_ALLOC(panel.data, count);
     *out = panel;
 done:
     return status;

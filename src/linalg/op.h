@@ -99,7 +99,8 @@ eck_status ecki_operator_normal(const eck_operator *a, eck_side side, double sca
                                 const eck_panel panels[2], const eck_context *context,
                                 ecki_room *room, eck_error *err);
 
-/** eck_operator_normal() from reads, panels = x, out; or from the operator's own products, for those that have them. */
+/** eck_operator_normal() from reads, panels = x, out; or from the operator's own products, for those that have
+ *  them, which works in `room`. */
 eck_status ecki_derive_normal(const eck_operator *a, eck_side side, double scale,
                               const eck_panel panels[2], const eck_context *context,
                               eck_error *err);

@@ -496,8 +496,8 @@ done:
 
 /**
  * Of methods that take a kernel apart: the kernel in F64, its copy in another order, in the bases of the channels with those
- * bases, a core of CP and its copy in F32, and the chain; Gram, vectors and product of the largest short side of its matrices, three times its square; for CP three
- * times the columns of the longer half, and twice factors and Grams.
+ * bases, a core of CP and its copy in F32, and the chain; Gram, vectors and product of the largest short side of its
+ * matrices, three times its square; for CP three times the columns of the longer half, and twice factors and Grams.
  */
 static int64_t kernel_memory(const eck_stage *dense, uint32_t methods, const eck_point *point)
 {

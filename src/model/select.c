@@ -79,8 +79,8 @@ eck_status eck_model_set_groups(eck_model *model, const char *glob, int64_t grou
         const eck_stage *dense = &layer->view.dense;
         if (!takes_groups(layer) || !ecki_glob(glob, layer->name)) continue;
         ECK_REQUIRE(dense->out % groups == 0 && ecki_mul(dense->in / dense->groups, groups, &in),
-                    ECK_E_SHAPE, -1, "%lld groups do not divide the %lld outputs of '%s'",
-                    (long long)groups, (long long)dense->out, layer->name);
+                    ECK_E_SHAPE, -1, "%lld groups do not divide the %lld outputs of '%s' in '%s'",
+                    (long long)groups, (long long)dense->out, layer->name, model->path);
         found++;
     }
     ECK_REQUIRE(found > 0, ECK_E_RANGE, -1,
