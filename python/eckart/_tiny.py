@@ -157,8 +157,10 @@ class Racer:
     """A session with its input, timed by its own profile: the nodes' time alone, without the changes to and from the blocked
     layout at both ends, since neighbours in a network agree on it."""
 
-    def __init__(self, stages: Sequence[Stage], use: Use, folder: str) -> None:
-        self.session = session_of(graph_of(stages, use), os.path.join(folder, "profile"))
+    def __init__(self, stages: Sequence[Stage], use: Use, profile: str) -> None:
+        """`profile` begins the name of the file, and is this racer's alone: what ONNX Runtime adds to it is only the time of
+        day, which two sessions may share."""
+        self.session = session_of(graph_of(stages, use), profile)
         shape = [use.rows, stages[0].inputs, *use.input]
         self.feeds = {"x0": np.random.default_rng(3).random(shape, dtype=np.float32) - 0.5}
         self.passes = 1
@@ -204,7 +206,7 @@ def there_and_back(count: int, rounds: int) -> Iterator[int]:
 def race(chains: Sequence[Sequence[Stage]], use: Use, rounds: int) -> list[Time]:
     """Times of chains that could stand for each other, sampled in rounds so that what disturbs one disturbs all."""
     with tempfile.TemporaryDirectory(prefix="eckart-measure-") as folder:
-        racers = [Racer(chain, use, folder) for chain in chains]
+        racers = [Racer(chain, use, os.path.join(folder, f"chain-{i}")) for i, chain in enumerate(chains)]
         for index in there_and_back(len(racers), rounds):
             racers[index].run(racers[index].passes)
         return [racer.time(rounds) for racer in racers]

@@ -170,6 +170,27 @@ UPWARD = {
 }
 
 
+def test_every_session_writes_a_profile_of_its_own(monkeypatch):
+    """The name ONNX Runtime makes of a prefix holds the time of day alone: sessions of one moment would write one file."""
+    prefixes = []
+
+    class Prefixes(_tiny.Racer):
+        def __init__(self, stages, use, profile):
+            prefixes.append(profile)
+            self.passes = 1
+
+        def run(self, count):
+            return 0.0
+
+        def time(self, rounds):
+            return _tiny.Time(1.0, 1.0, 1.0)
+
+    monkeypatch.setattr(_tiny, "Racer", Prefixes)
+    stage = _tiny.Stage(2, 2)
+    assert len(_tiny.race([[stage], [stage], [stage, stage]], None, 3)) == 3
+    assert len(set(prefixes)) == 3
+
+
 def test_transposed_convolutions(tmp_path):
     """Their tiny graphs have the sizes of the layers too, and a plan by their times is kept to."""
     random = np.random.default_rng(9)
