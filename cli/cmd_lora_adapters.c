@@ -1,23 +1,9 @@
 // eckart lora resize, combine, convert: adapters in, an adapter out.
 #include <stdlib.h>
 #include <string.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include "interrupt.h"
 #include "lora_text.h"
-
-// Hundreds of modules one after another take and give back the same few megabytes. The C library would return them to
-// the system each time and fault them in again: a tenth of the whole time. Only glibc needs to be told.
-static void keep_memory(void)
-{
-#if defined(__GLIBC__)
-    enum { LARGEST = 1 << 25, KEPT = 1 << 27 };
-    (void)mallopt(M_MMAP_THRESHOLD, LARGEST);
-    (void)mallopt(M_TRIM_THRESHOLD, KEPT);
-#endif
-}
 
 // ---- resize ------------------------------------------------------------------------------------
 
@@ -44,7 +30,7 @@ static eck_status cmd_resize(session *run, char **arguments)
     TRY(lora_write_options(&options, run, &from));
     TRY(lora_open(&adapter, run, path));
     interrupt_catch();
-    keep_memory();
+    lora_keep_memory();
     const eck_adapter_budget budget = lora_budget(&from);
     TRY(eck_adapter_resize(&outcome, adapter, &budget, &options, &run->context, &run->error));
     TRY(lora_print(run, &from, &outcome));
@@ -100,7 +86,7 @@ static eck_status cmd_combine(session *run, char **arguments)
     TRY(lora_write_options(&options, run, &from));
     TRY(lora_terms_open(&terms, run, paths));
     interrupt_catch();
-    keep_memory();
+    lora_keep_memory();
     const eck_adapter_sum sum = { terms.terms, terms.count };
     TRY(eck_adapter_combine(&outcome, &sum, from.all.rank > 0 ? from.all.rank : 0, &options,
                             &run->context, &run->error));

@@ -52,6 +52,7 @@ static eck_status cmd_extract(session *run, char **arguments)
     eck_extract_options options = ECK_EXTRACT_OPTIONS_INIT;
     lora_settings from;
 
+    lora_keep_memory();
     lora_settings_init(&from);
     from.all.min_size = 1;
     TRY(settings_parse(run, &command_lora_extract, &from.all, paths, arguments));

@@ -6,12 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "eckart/report.h"
 #include "layers_text.h"
 #include "table.h"
 
 #define PLACE(member) offsetof(lora_settings, member)
+
+// Only glibc needs to be told.
+void lora_keep_memory(void)
+{
+#if defined(__GLIBC__)
+    enum { LARGEST = 1 << 25, KEPT = 1 << 27 };
+    (void)mallopt(M_MMAP_THRESHOLD, LARGEST);
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT);
+#endif
+}
 
 const opt_entry lora_output_options[] = {
     { OPT_TEXT, 'o', "output", "OUT", PLACE(all.output), 0, 0, "what to write" },

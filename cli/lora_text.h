@@ -18,6 +18,10 @@ typedef struct lora_settings {
 void lora_settings_init(lora_settings *out);
 void lora_settings_clear(lora_settings *out);
 
+/** Modules one after another, or panels, take and give back the same few megabytes. The C library would return them to the
+ * system each time and fault them in again: a tenth of the whole time. Before anything large is allocated. */
+void lora_keep_memory(void);
+
 /** --output, --force, --dtype, --split, --dry-run as the library takes them; the output is checked early. */
 eck_status lora_write_options(eck_adapter_write *out, session *run, const lora_settings *from);
 

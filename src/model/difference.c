@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/pool.h"
 #include "model/adapter_parts.h"
 #include "tensor/codec.h"
 
@@ -85,11 +86,13 @@ typedef struct scanning {
     int64_t height;
     ecki_difference_sums *sums; /**< one a panel, added in order */
     spacing base, tuned;
+    bool narrow; /**< numbers of both are read as F32, which holds them */
+    ecki_pool panels; /**< for each thread: two panels */
 } scanning;
 
 /** Numbers of both sides of a panel. */
 typedef struct sides {
-    double *x, *y; /**< of the base, of the tuned one */
+    const double *x, *y; /**< of the base, of the tuned one */
     int64_t count;
 } sides;
 
@@ -124,28 +127,43 @@ ECKI_CLONES static void add_sums(ecki_difference_sums *out, const scanning *job,
     }
 }
 
+/** The same of F32 numbers, widened a piece at a time. */
+static void add_narrow_sums(ecki_difference_sums *out, const scanning *job, const float *x,
+                            const float *y, int64_t count)
+{
+    enum { PIECE = 1024 };
+    double wide_x[PIECE], wide_y[PIECE];
+
+    for (int64_t at = 0; at < count; at += PIECE) {
+        const sides piece = { wide_x, wide_y, ecki_min(PIECE, count - at) };
+        ecki_widen_f64(ECK_DTYPE_F32, x + at, 1, wide_x, piece.count);
+        ecki_widen_f64(ECK_DTYPE_F32, y + at, 1, wide_y, piece.count);
+        add_sums(out, job, piece);
+    }
+}
+
 static eck_status scan_panel(void *self, int64_t index, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const scanning *job = self;
+    scanning *job = self;
     const eck_operator_info *b = eck_operator_get_info(job->pair->base);
     const int64_t row = index * job->height, rows = ecki_min(job->height, b->rows - row);
+    const int64_t count = rows * b->cols;
+    const eck_dtype dtype = job->narrow ? ECK_DTYPE_F32 : ECK_DTYPE_F64;
+    double *const x = ecki_pool_take(&job->panels), *const y = x + job->panels.each / 2;
     ecki_difference_sums sums = { 0 };
-    sides s = { NULL, NULL, rows * b->cols };
 
-    ECK_ALLOC_RAW(s.x, s.count);
-    ECK_ALLOC_RAW(s.y, s.count);
-    ECK_TRY(eck_operator_read(job->pair->base, row, 0,
-                              ecki_panel(s.x, ECK_DTYPE_F64, rows, b->cols), err));
-    ECK_TRY(eck_operator_read(job->pair->tuned, row, 0,
-                              ecki_panel(s.y, ECK_DTYPE_F64, rows, b->cols), err));
-    add_sums(&sums, job, s);
+    ECK_TRY(eck_operator_read(job->pair->base, row, 0, ecki_panel(x, dtype, rows, b->cols), err));
+    ECK_TRY(eck_operator_read(job->pair->tuned, row, 0, ecki_panel(y, dtype, rows, b->cols), err));
+    if (job->narrow)
+        add_narrow_sums(&sums, job, (const float *)x, (const float *)y, count);
+    else
+        add_sums(&sums, job, (sides){ x, y, count });
     ECK_REQUIRE(isfinite(sums.difference), ECK_E_NONFINITE, -1, "layer '%s' holds NaN or infinity",
                 b->name);
     job->sums[index] = sums;
 done:
-    ecki_free(s.x);
-    ecki_free(s.y);
+    ecki_pool_give(&job->panels, x);
     return status;
 }
 
@@ -155,6 +173,13 @@ static int64_t panel_height(const eck_operator_info *info)
     return ecki_max(1, PANEL_NUMBERS / ecki_max(1, info->cols));
 }
 
+/** True if both sides are read exactly as F32. */
+static bool narrow(const ecki_difference_pair *pair)
+{
+    return eck_dtype_bits(eck_operator_get_info(pair->base)->storage) <= 32 &&
+           eck_dtype_bits(eck_operator_get_info(pair->tuned)->storage) <= 32;
+}
+
 eck_status ecki_difference_scan(ecki_difference_sums *out, const ecki_difference_pair *pair,
                                 const eck_context *context, eck_error *err)
 {
@@ -162,12 +187,18 @@ eck_status ecki_difference_scan(ecki_difference_sums *out, const ecki_difference
     const eck_operator_info *info = eck_operator_get_info(pair->base);
     const int64_t height = panel_height(info);
     const int64_t panels = (info->rows + height - 1) / height;
-    scanning job = { pair, height, NULL, spacing_of(info->storage),
-                     spacing_of(eck_operator_get_info(pair->tuned)->storage) };
+    const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), panels));
+    scanning job = { .pair = pair,
+                     .height = height,
+                     .base = spacing_of(info->storage),
+                     .tuned = spacing_of(eck_operator_get_info(pair->tuned)->storage),
+                     .narrow = narrow(pair) };
     ecki_difference_sums total = { 0 };
 
     ECK_ALLOC(job.sums, panels);
-    ECK_TRY(ecki_parallel_for(panels, ecki_threads(context), scan_panel, &job, err));
+    ECK_TRY(ecki_pool_init(&job.panels, 2 * ecki_max(1, ecki_min(height, info->rows) * info->cols),
+                           threads, err));
+    ECK_TRY(ecki_parallel_for(panels, threads, scan_panel, &job, err));
     for (int64_t i = 0; i < panels; i++) {
         total.base += job.sums[i].base;
         total.tuned += job.sums[i].tuned;
@@ -177,6 +208,7 @@ eck_status ecki_difference_scan(ecki_difference_sums *out, const ecki_difference
     }
     *out = total;
 done:
+    ecki_pool_clear(&job.panels);
     ecki_free(job.sums);
     return status;
 }
@@ -186,6 +218,7 @@ done:
 typedef struct holding {
     const ecki_difference_pair *pair;
     int64_t height;
+    ecki_pool panels; /**< for each thread: one of the base, F32 */
     float *out;
     double *rounded; /**< squared, one a panel */
 } holding;
@@ -209,34 +242,38 @@ static double subtract(float *out, const float *x, const float *y, int64_t count
 static eck_status hold_panel(void *self, int64_t index, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const holding *job = self;
+    holding *job = self;
     const eck_operator_info *info = eck_operator_get_info(job->pair->base);
     const int64_t row = index * job->height, rows = ecki_min(job->height, info->rows - row);
     const int64_t count = rows * info->cols;
-    float *out = job->out + row * info->cols, *x = NULL;
+    double *const panel = ecki_pool_take(&job->panels);
+    float *out = job->out + row * info->cols, *const x = (float *)panel;
 
-    ECK_ALLOC_RAW(x, count);
     ECK_TRY(eck_operator_read(job->pair->base, row, 0,
                               ecki_panel(x, ECK_DTYPE_F32, rows, info->cols), err));
     ECK_TRY(eck_operator_read(job->pair->tuned, row, 0,
                               ecki_panel(out, ECK_DTYPE_F32, rows, info->cols), err));
     job->rounded[index] = subtract(out, x, out, count);
 done:
-    ecki_free(x);
+    ecki_pool_give(&job->panels, panel);
     return status;
+}
+
+/** Bytes a held difference may have. */
+static int64_t held_bytes(const eck_context *context)
+{
+    const int64_t limit = context ? context->memory : 0;
+    return limit > 0 ? ecki_min(limit / 4, HELD_BYTES) : HELD_BYTES;
 }
 
 /** True if both sides are read exactly as F32 and the whole fits. */
 static bool can_hold(const ecki_difference_pair *pair, const eck_context *context)
 {
     const eck_operator_info *b = eck_operator_get_info(pair->base);
-    const eck_operator_info *t = eck_operator_get_info(pair->tuned);
-    const int64_t limit = context ? context->memory : 0;
-    const int64_t most = limit > 0 ? ecki_min(limit / 4, HELD_BYTES) : HELD_BYTES;
     int64_t count = 0;
 
-    return eck_dtype_bits(b->storage) <= 32 && eck_dtype_bits(t->storage) <= 32 &&
-           ecki_mul(b->rows, b->cols, &count) && count <= most / (int64_t)sizeof(float);
+    return narrow(pair) && ecki_mul(b->rows, b->cols, &count) &&
+           count <= held_bytes(context) / (int64_t)sizeof(float);
 }
 
 eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room *room,
@@ -253,12 +290,17 @@ eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room
     if (room->count < info->rows * info->cols) {
         ecki_free(room->room);
         room->count = 0;
-        ECK_ALLOC_RAW(room->room, info->rows * info->cols);
-        room->count = info->rows * info->cols;
+        const int64_t most = ecki_min(room->largest, held_bytes(context) / (int64_t)sizeof(float));
+        const int64_t count = ecki_max(info->rows * info->cols, most);
+        ECK_ALLOC_RAW(room->room, count);
+        room->count = count;
     }
+    const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), panels));
+    const int64_t numbers = ecki_min(height, info->rows) * info->cols;
     ECK_ALLOC(job.rounded, panels);
+    ECK_TRY(ecki_pool_init(&job.panels, ecki_max(1, (numbers + 1) / 2), threads, err));
     job.out = room->room;
-    ECK_TRY(ecki_parallel_for(panels, ecki_threads(context), hold_panel, &job, err));
+    ECK_TRY(ecki_parallel_for(panels, threads, hold_panel, &job, err));
     const eck_view view = eck_view_matrix(room->room, ECK_DTYPE_F32, info->rows, info->cols);
     ECK_TRY(eck_operator_dense(&dense, view, err));
     for (int64_t i = 0; i < panels; i++)
@@ -267,6 +309,7 @@ eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room
     pair->difference = dense;
     pair->rounded = sqrt(sum);
 done:
+    ecki_pool_clear(&job.panels);
     ecki_free(job.rounded);
     return status;
 }

@@ -80,7 +80,7 @@ static void held(void **state)
 {
     (void)state;
     ecki_difference_pair pair = make_pair();
-    ecki_difference_room room = { NULL, 0 };
+    ecki_difference_room room = { 0 };
     float block[COUNT];
     assert_int_equal(ecki_difference_hold(&pair, &room, NULL, NULL), ECK_OK);
     assert_int_equal(room.count, COUNT);
@@ -98,7 +98,7 @@ static void not_held(void **state)
 {
     (void)state;
     ecki_difference_pair pair = make_pair();
-    ecki_difference_room room = { NULL, 0 };
+    ecki_difference_room room = { 0 };
     eck_context poor = ECK_CONTEXT_INIT;
     poor.memory = 4 * COUNT * (int64_t)sizeof(float) - 1;
     const eck_operator *before = pair.difference;
