@@ -1,13 +1,15 @@
-"""Tensor decompositions beside TensorLy's NumPy backend: bench_tensors.py [REPEATS] [THREADS].
+"""Tensor decompositions beside TensorLy's NumPy backend: bench_tensors.py [PAIRS] [THREADS].
 
-The same ranks, the same number of sweeps or iterations at most, the same threads, float32 input; both sides in one process,
-alternating; processor seconds and wall seconds, the least of the repeats, with the errors of both, printed and written to
-bench/results/tensor-<case>-<threads>.json. Set OPENBLAS_NUM_THREADS and OMP_NUM_THREADS to THREADS before.
+The same ranks, the same number of sweeps or iterations at most, the same threads, float32 input; each side in a process of
+its own, taking turns; wall and processor seconds and their ratios, median and quartiles, with the errors of both, printed
+and written to bench/results/tensor-<case>-<threads>.json. Set OPENBLAS_NUM_THREADS and OMP_NUM_THREADS to THREADS before.
 """
 
 import ctypes
 import json
+import multiprocessing
 import os
+import statistics
 import sys
 import time
 import warnings
@@ -28,6 +30,9 @@ from eckart._raw.multilinear import (
 from eckart._raw.status import eck_error
 from run import RESULTS, processor
 from tensorly.decomposition import parafac, partial_tucker, tensor_train, tucker
+
+SIDES = ("eckart", "tensorly")
+REST = 0.3  # seconds before each run: threads of the one before stop spinning
 
 
 def ours(name, kind, x, options, threads):
@@ -84,19 +89,52 @@ def cases(threads):
                lambda x=x: tensorly.cp_to_tensor(parafac(x, 16, n_iter_max=10, init="svd", tol=0)))
 
 
-def timed(job):
-    wall, processor = time.perf_counter(), time.process_time()
-    result = job()
-    return time.perf_counter() - wall, time.process_time() - processor, result
+def serve(pipe, side, threads):
+    """One side in a process of its own: threads of the other's libraries, which spin for work, would be timed with it."""
+    warnings.simplefilter("ignore")
+    for name, x, *jobs in cases(threads):
+        pipe.send(name)
+        while pipe.recv():
+            wall, spent = time.perf_counter(), time.process_time()
+            result = jobs[SIDES.index(side)]()
+            wall, spent = time.perf_counter() - wall, time.process_time() - spent
+            if side == "tensorly":
+                result = float(np.linalg.norm(x - result) / np.linalg.norm(x))
+            pipe.send((wall, spent, result))
+
+
+def race(pipes, pairs):
+    """Runs of both sides, the first to go alternating; the first of each side warms up."""
+    for side in SIDES:
+        once(pipes[side])
+    runs = {side: [] for side in SIDES}
+    for pair in range(pairs):
+        for side in SIDES if pair % 2 == 0 else SIDES[::-1]:
+            time.sleep(REST)
+            runs[side].append(once(pipes[side]))
+    return runs
+
+
+def once(pipe):
+    pipe.send(True)
+    return pipe.recv()
+
+
+def summary(numbers):
+    low, middle, high = statistics.quantiles(numbers, n=4, method="inclusive")
+    return {"median": middle, "low": low, "high": high}
 
 
 def main():
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     threads = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    warnings.simplefilter("ignore")
-    for name, x, we, they in cases(threads):
-        rows = [(timed(we), timed(they)) for _ in range(repeats)]
-        error = float(np.linalg.norm(x - rows[0][1][2]) / np.linalg.norm(x))
+    spawn, pipes = multiprocessing.get_context("spawn"), {}
+    for side in SIDES:
+        pipes[side], theirs = spawn.Pipe()
+        spawn.Process(target=serve, args=(theirs, side, threads), daemon=True).start()
+    for name, *_ in cases(threads):
+        assert all(pipe.recv() == name for pipe in pipes.values())
+        runs = race(pipes, pairs)
         result = {
             "kind": "tensor",
             "case": name,
@@ -105,14 +143,20 @@ def main():
             "cores": os.cpu_count(),
             "date": time.strftime("%Y-%m-%d"),
             "peer": tensorly.__version__,
-            "eckart": {"wall": min(r[0][0] for r in rows), "processor": min(r[0][1] for r in rows),
-                       "error": rows[0][0][2]},
-            "tensorly": {"wall": min(r[1][0] for r in rows), "processor": min(r[1][1] for r in rows), "error": error},
-            "processor_ratio": min(r[1][1] for r in rows) / min(r[0][1] for r in rows),
+            "pairs": pairs,
         }
-        print(json.dumps(result), flush=True)
+        for side in SIDES:
+            result[side] = {"wall": summary([run[0] for run in runs[side]]),
+                            "processor": summary([run[1] for run in runs[side]]), "error": runs[side][0][2]}
+        for what, at in (("wall_ratio", 0), ("processor_ratio", 1)):
+            result[what] = summary([they[at] / we[at] for we, they in zip(runs["eckart"], runs["tensorly"], strict=True)])
+        print(f"{name:28} {result['wall_ratio']['median']:6.2f}x ({result['wall_ratio']['low']:.2f} .. "
+              f"{result['wall_ratio']['high']:.2f})  {1e3 * result['eckart']['wall']['median']:8.1f} ms  errors "
+              f"{result['eckart']['error']:.5f} {result['tensorly']['error']:.5f}", flush=True)
         where = RESULTS / f"tensor-{name.replace('(', '').replace(')', '').replace(', ', 'x').replace(' ', '-')}-{threads}.json"
         where.write_text(json.dumps(result, indent=1) + "\n")
+        for pipe in pipes.values():
+            pipe.send(False)
 
 
 if __name__ == "__main__":

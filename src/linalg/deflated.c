@@ -150,6 +150,7 @@ static eck_status find_values(deflated_run *run, eck_error *err)
                 (long long)info);
     for (int64_t i = 0; i < n; i++)
         run->rest->values[i] = sqrt(fmax(d[n - 1 - i], 0.0));
+    run->rest->scale = 1.0; // the reduction is that of the values themselves
 done:
     ecki_free(e);
     ecki_free(d);
@@ -206,10 +207,11 @@ static eck_status bring_back(deflated_run *run, bool *good_out, eck_error *err)
     eck_status status = ECK_OK;
     const int64_t n = run->n, count = run->k - run->outliers.count;
     const ecki_vector_request request = { count, false, run->job->context };
+    const char *solver = NULL;
     double *z = NULL;
     int64_t info = 0;
     ECK_ALLOC_RAW(z, n * count);
-    ECK_TRY(ecki_spectrum_portions(z, run->rest, &request, &info, err));
+    ECK_TRY(ecki_spectrum_portions(z, &solver, run->rest, &request, &info, err));
     *good_out = info == 0;
     if (info != 0) goto done;
     ECK_ALLOC_RAW(run->back, n * count);

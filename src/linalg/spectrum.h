@@ -71,8 +71,9 @@ typedef struct ecki_vector_request {
 } ecki_vector_request;
 
 /** Vectors of the tridiagonal matrix itself, z column-major [count,k], the smallest value first, in portions side by
- *  side; info_out > 0: not all were found. Reads info.count, values and t. */
-eck_status ecki_spectrum_portions(double *z, const eck_spectrum *spectrum,
+ *  side; solver_out: the slower of the names of what answered; info_out > 0: not all were found. Reads info.count, scale,
+ *  values and t. */
+eck_status ecki_spectrum_portions(double *z, const char **solver_out, const eck_spectrum *spectrum,
                                   const ecki_vector_request *request, int64_t *info_out,
                                   eck_error *err);
 

@@ -55,8 +55,7 @@ static eck_status look_at(ecki_extracting *job, int64_t layer, ecki_difference_s
     t->layer = layer;
     t->entry = entry;
     t->full = ecki_min(l->dense.out, ecki_stage_columns(&l->dense));
-    job->room.largest =
-        ecki_max(job->room.largest, l->dense.out * ecki_stage_columns(&l->dense));
+    job->room.largest = ecki_max(job->room.largest, l->dense.out * ecki_stage_columns(&l->dense));
     job->count++;
 done:
     ecki_difference_close(&pair);

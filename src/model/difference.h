@@ -27,7 +27,8 @@ void ecki_difference_close(ecki_difference_pair *pair);
 typedef struct ecki_difference_room {
     float *room;
     int64_t count;
-    int64_t largest; /**< numbers of the largest layer to come: one that grew would be paid for again */
+    int64_t
+        largest; /**< numbers of the largest layer to come: one that grew would be paid for again */
 } ecki_difference_room;
 
 /**
