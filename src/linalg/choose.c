@@ -106,7 +106,7 @@ static const char *exact_alone(const eck_operator *a, const eck_svd_options *o)
 }
 
 // Memory takes lanes out of the choice: those that need more than is allowed, and KRYLOV where nothing is limited and it
-// holds more than EXACT, both on one thread: without a limit no number of threads enters.
+// holds more than EXACT, both on one thread and without a copy of A: without a limit no number of threads enters.
 static void weigh_memory(eck_engine_choice *out, const eck_operator *a, const eck_svd_options *o,
                          const eck_context *context)
 {

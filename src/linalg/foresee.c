@@ -210,11 +210,14 @@ static sizes sizes_of(const eck_operator_info *info, const eck_svd_options *o, i
 static double krylov_bytes(const ecki_svd_job *job, const sizes *s, double most)
 {
     const double b = (double)ecki_krylov_block((int64_t)(s->k > 0.0 ? s->k : 512.0));
-    const bool right = ecki_krylov_side(job->a) == ECK_SIDE_RIGHT;
+    const ecki_holding copy = job->holding;
+    const bool right =
+        copy.bytes > 0 ? !copy.by_columns : ecki_krylov_side(job->a) == ECK_SIDE_RIGHT;
     const double n = right ? s->cols : s->rows, m = right ? s->rows : s->cols;
     const double panel = 0.5 * (double)ecki_normal_lines((int64_t)smaller(n, 1e12)) * (n + b);
     const double pieces = 0.5 * ceil(n / 512.0) * most * b;
-    const double fused = job->a->view ? ecki_fused_memory(m, n, b, (int32_t)s->threads) : 0.0;
+    const bool dense = copy.bytes > 0 || job->a->view;
+    const double fused = dense ? ecki_fused_memory(m, n, b, (int32_t)s->threads) : 0.0;
     // the room of the fused product is kept until the factors are there
     const double held = 0.5 * n * (most + b) + n * b + most * most + 4.0 * b * most + fused;
     const double product = larger(panel, n * b);
@@ -228,7 +231,27 @@ static double krylov_bytes(const ecki_svd_job *job, const sizes *s, double most)
         larger(0.5 * n * k + small, larger(3.0 * k * k + 600.0 * k + tall(s, k), products));
     const double grams = k <= 128.0 ? 8.0 * k * k : 0.0;
     const double finish = 2.0 * (n + m) * k + grams + tall(s, 2.0 * k) + finish_phase(s);
-    return 8.0 * larger(held + larger(step, larger(small, factors)), finish) + 65536.0;
+    // copying takes tiles of the copy, before anything else is held
+    return 8.0 * larger(held + larger(step, larger(small, factors)), finish) + 65536.0 +
+           (double)copy.bytes + (copy.bytes > 0 ? 8.0 * ecki_held_tiles(job->a, s->threads) : 0.0);
+}
+
+ecki_holding ecki_krylov_holding(const ecki_svd_job *job)
+{
+    const ecki_holding none = { 0, false };
+    const int64_t allowed = job->context ? job->context->memory : 0;
+    ecki_svd_job with = *job;
+    eck_svd_options exact = job->options;
+    with.holding = ecki_hold_plan(job->a);
+    if (with.holding.bytes == 0) return none;
+    if (allowed > 0) return ecki_krylov_memory(&with) <= allowed ? with.holding : none;
+    eck_context alone = ECK_CONTEXT_INIT;
+    alone.threads = 1;
+    with.context = &alone;
+    exact.engine = ECK_ENGINE_EXACT;
+    const int64_t most = ecki_max(ecki_svd_memory(&job->a->info, &exact, job->options.rank, 1),
+                                  3 * with.holding.bytes);
+    return ecki_krylov_memory(&with) <= most ? with.holding : none;
 }
 
 eck_status ecki_krylov_foresee(int64_t *most_out, const ecki_svd_job *job, eck_error *err)

@@ -19,6 +19,10 @@ int64_t ecki_krylov_room(int64_t rank, int64_t least);
 /** The side whose vectors make the basis. */
 eck_side ecki_krylov_side(const eck_operator *a);
 
+/** The copy of A that the lane makes: none where memory is limited and it does not fit, and where nothing is limited and the
+ *  lane would hold, on one thread, more than EXACT and more than three times what A is stored in. */
+ecki_holding ecki_krylov_holding(const ecki_svd_job *job);
+
 /** Room for the basis within the memory of the context; ECK_E_BUDGET when even the least is too much. */
 eck_status ecki_krylov_foresee(int64_t *most_out, const ecki_svd_job *job, eck_error *err);
 

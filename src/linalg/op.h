@@ -51,6 +51,8 @@ struct eck_operator {
     void *self;
     const eck_view
         *view; // of a matrix in memory, borrowed from self, for the products of fused.h; else NULL
+    bool
+        stored; // reads give back numbers that lie somewhere in the type info.storage: nothing is computed
     char *name;
 };
 

@@ -33,6 +33,7 @@ eck_status eck_operator_dense(eck_operator **out, eck_view a, eck_error *err)
     info.resident = true;
     ECK_TRY(eck_operator_create(out, &info, &methods, view, err));
     (*out)->view = view;
+    (*out)->stored = info.storage == a.dtype;
     view = NULL;
 done:
     ecki_free(view);

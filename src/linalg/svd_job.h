@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "eckart/svd.h"
+#include "linalg/held.h"
 #include "linalg/lapack.h"
 #include "linalg/spectrum.h"
 
@@ -43,6 +44,7 @@ typedef struct ecki_svd_job {
     ecki_gap gap;
     eck_engine engine;
     int64_t reads; /**< of A, after which KRYLOV gives up */
+    ecki_holding holding; /**< KRYLOV: the copy of A it makes */
     const char *solver;
     bool one_thread;
     double start; /**< clock at the first number read */

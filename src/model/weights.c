@@ -148,6 +148,7 @@ eck_status ecki_tensor_operator(eck_operator **out, const eck_model *model, int6
     // The one array of a .npy or .csv file has no name but the file's.
     info.name = entry->name[0] ? entry->name : model->path;
     ECK_TRY(eck_operator_create(out, &info, &methods, s, err));
+    (*out)->stored = info.storage == entry->dtype;
     s = NULL;
 done:
     ecki_free(s);

@@ -3,6 +3,20 @@
 LINALG = [
     # ---- linalg
     {
+        "name": "a-copy-by-columns-turns-its-squares-but-for-the-last-lanes",
+        "file": "src/linalg/held.c",
+        "old": "    for (int j = 0; j < SQUARE; j++)\n        *(ecki",
+        "new": "    for (int j = 0; j < SQUARE - 1; j++)\n        *(ecki",
+        "tests": ["held"],
+    },
+    {
+        "name": "a-copy-is-made-whatever-memory-is-allowed",
+        "file": "src/linalg/foresee.c",
+        "old": "if (allowed > 0) return ecki_krylov_memory(&with) <= allowed ? with.holding : none;",
+        "new": "if (allowed > 0) return with.holding;",
+        "tests": ["held"],
+    },
+    {
         "name": "a-packed-panel-keeps-what-was-beyond-its-last-row",
         "file": "src/linalg/fused_tmpl.c",
         "old": "                memset(to, 0, C * sizeof *to);",

@@ -1,0 +1,40 @@
+/**
+ * A stored matrix kept in memory where the products of an iterative lane read it again and again: one that lies in a file, or
+ * one whose vectors would be so long that they leave the cache between two panels.
+ */
+#ifndef ECKI_HELD_H
+#define ECKI_HELD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "eckart/context.h"
+#include "eckart/operator.h"
+
+/** What a copy would be; it depends on the operator alone. */
+typedef struct ecki_holding {
+    int64_t bytes; /**< 0: no copy */
+    bool by_columns; /**< columns lie side by side, else rows */
+} ecki_holding;
+
+/** The copy that products of `a` would gain from: a->stored, 32 or 16 bits a number, at most ECKI_HELD_MOST bytes. */
+ecki_holding ecki_hold_plan(const eck_operator *a);
+
+enum { ECKI_HELD_MOST = 1 << 30 };
+
+/** A copy in the type it is stored in, and the operator over it. Zero it; ecki_held_clear(). */
+typedef struct ecki_held {
+    void *numbers;
+    eck_operator *op; /**< NULL: nothing is held */
+} ecki_held;
+
+/** Numbers of 8 bytes that copying takes beside the copy. */
+double ecki_held_tiles(const eck_operator *a, double threads);
+
+/** One read of a. plan.bytes > 0. */
+eck_status ecki_held_make(ecki_held *out, const eck_operator *a, ecki_holding plan,
+                          const eck_context *context, eck_error *err);
+void ecki_held_clear(ecki_held *held);
+
+#endif
