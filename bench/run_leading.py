@@ -24,6 +24,7 @@ import run
 import torch
 from sklearn.utils.extmath import randomized_svd
 
+REST = 0.3  # seconds before each run: threads of the side before stop spinning
 EXACT_UP_TO = 1e12  # operations behind all singular values that a reference may take
 
 
@@ -93,6 +94,7 @@ def stored(a, kind):
 
 
 def seconds_of(side):
+    time.sleep(REST)
     start = time.perf_counter()
     side()
     return time.perf_counter() - start

@@ -1,21 +1,28 @@
 """A large sparse matrix beside SciPy's svds (ARPACK and PROPACK) and PRIMME: packages of Debian against what they depend on.
 
-    run_sparse.py [--pairs N] [--rank K]
+    run_sparse.py [--pairs N] [--rank K] [--quick] [--no-save]
 
 The matrix is made of `apt-cache dumpavail` of this machine: a one for every dependency. All sides run in this process, in
 turns, which of them begins changing; of each the median time is printed with its worst residual max_i ||A v_i - s_i u_i||
-/ s_1 in float64 and its error relative to the best values found by any side. Peers get the tolerance that brings them to
-eckart's residual, within the powers of ten. PRIMME is left out where it is not installed.
+/ s_1 in float64 and its error relative to the best values found by any side, and written to bench/results/sparse-<rank>.json.
+Peers get the tolerance that brings them to eckart's residual, within the powers of ten. PRIMME is left out where it is not
+installed.
 """
 
 import argparse
+import json
+import os
 import re
+import shutil
 import statistics
 import subprocess
+import sys
 import time
 
 import eckart
 import numpy
+import run
+import scipy
 import scipy.sparse
 from scipy.sparse.linalg import svds
 
@@ -80,23 +87,39 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument("--quick", action="store_true", help="rank 8")
+    parser.add_argument("--no-save", action="store_true", help="print only")
     options = parser.parse_args()
+    if options.quick:
+        options.rank = 8
+    if not shutil.which("apt-cache"):
+        sys.exit("run_sparse: the matrix is made of Debian's list of packages, and there is no apt-cache here")
     matrix, tried = dependencies(), sides()
     print(f"{matrix.shape[0]} x {matrix.shape[1]}, {matrix.nnz} entries, rank {options.rank}", flush=True)
     seconds, results = {name: [] for name in tried}, {}
     for turn in range(options.pairs):
         names = list(tried) if turn % 2 == 0 else list(tried)[::-1]
         for name in names:
+            time.sleep(0.3)  # threads of the side before stop spinning
             start = time.perf_counter()
             results[name] = tried[name](matrix, options.rank)
             seconds[name].append(time.perf_counter() - start)
     judged = {name: judge(matrix, result) for name, result in results.items()}
     best = numpy.max([values for values, _ in judged.values()], axis=0)
     mine = statistics.median(seconds["eckart"])
+    found = {}
     for name, (values, residual) in judged.items():
         median = statistics.median(seconds[name])
+        found[name] = {"seconds": run.spread(seconds[name]), "residual": float(residual),
+                       "below": float(((best - values) / best[0]).max()),
+                       "ratio": run.spread([theirs / ours for theirs, ours in zip(seconds[name], seconds["eckart"], strict=True)])}
         print(f"{name:8} {median:8.2f} s  {median / mine:6.1f} x  residual {residual:.1e}  "
               f"values below the best by {((best - values) / best[0]).max():.1e}")
+    if not options.no_save:
+        result = {"kind": "sparse", "rows": matrix.shape[0], "cols": matrix.shape[1], "entries": matrix.nnz, "rank": options.rank,
+                  "processor": run.processor(), "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"),
+                  "scipy": scipy.__version__, "pairs": options.pairs, "sides": found}
+        (run.RESULTS / f"sparse-{options.rank}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
