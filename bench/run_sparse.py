@@ -5,8 +5,8 @@
 The matrix is made of `apt-cache dumpavail` of this machine: a one for every dependency. All sides run in this process, in
 turns, which of them begins changing; of each the median time is printed with its worst residual max_i ||A v_i - s_i u_i||
 / s_1 in float64 and its error relative to the best values found by any side, and written to bench/results/sparse-<rank>.json.
-Peers get the tolerance that brings them to eckart's residual, within the powers of ten. PRIMME is left out where it is not
-installed.
+ARPACK and PROPACK come as near to eckart's residual as they do in float32; PRIMME, which at their tolerance takes minutes,
+has 1e-4. It is left out where it is not installed.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def primme(tolerance):
 def sides():
     found = {"eckart": ours, "arpack": peer("arpack", 1e-6), "propack": peer("propack", 1e-6)}
     try:
-        found["primme"] = primme(1e-6)
+        found["primme"] = primme(1e-4)
     except ImportError:
         print("PRIMME is not installed")
     return found
