@@ -1,4 +1,5 @@
-// Largest values and squares of blocks. Always true: sums go through sixteen lanes a row, then the rows, then the blocks.
+// Largest values and squares of blocks. Always true: sums go through sixteen lanes a row, then the rows, then the blocks; what
+// is narrower than LINE is taken as if its rows were that long.
 #include "linalg/scans.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@
 #include "base/compiler.h"
 #include "linalg/op.h"
 
-enum { LANES = 16 };
+enum { LANES = 16, LINE = 256 };
 
 // |x| as bits grows with |x|, and is largest for what is not finite.
 static int64_t bits_of(double x)
@@ -35,7 +36,9 @@ ECKI_CLONES static double row_max(const double *row, int64_t count)
 static double block_max(ecki_block_scan *scan, const double *x, eck_panel shape, int64_t origin,
                         int64_t stride)
 {
-    double max = 0.0;
+    double max = row_max(x, shape.rows * shape.cols);
+    if (isfinite(max)) return max;
+    max = 0.0;
     for (int64_t i = 0; i < shape.rows; i++) {
         const double *const row = x + i * shape.cols;
         const double most = row_max(row, shape.cols);
@@ -78,8 +81,9 @@ ecki_block_scan ecki_scan_block(const double *x, eck_panel shape, int64_t origin
     scan.max = block_max(&scan, x, shape, origin, stride);
     const double scale = ecki_scale_of(scan.max);
     scan.exponent = -ilogb(scale);
-    for (int64_t i = 0; i < shape.rows && scan.nonfinite == 0; i++)
-        scan.sum += row_squares(x + i * shape.cols, shape.cols, scale);
+    const int64_t count = shape.rows * shape.cols, line = shape.cols < LINE ? LINE : shape.cols;
+    for (int64_t at = 0; at < count && scan.nonfinite == 0; at += line)
+        scan.sum += row_squares(x + at, count - at < line ? count - at : line, scale);
     return scan;
 }
 
