@@ -283,11 +283,10 @@ static eck_status explain(session *run, const eck_operator *a, const eck_svd_opt
     const int64_t rank = values ? -1 : options->rule == ECK_RULE_RANK ? options->rank : n;
     TRY(eck_svd_choose(&choice, a, options, &run->context, &run->error));
     const eck_engine engine = stream ? ECK_ENGINE_EXACT : choice.engine;
-    session_say(run, "%lld x %lld, %s, at most %s of memory", (long long)info->rows,
-                (long long)info->cols, eck_dtype_name(info->storage),
-                figure_bytes(stream ? eck_svd_stream_memory(info, options, rank)
-                                    : eck_svd_memory(info, options, rank))
-                    .text);
+    session_say(
+        run, "%lld x %lld, %s, at most %s of memory", (long long)info->rows, (long long)info->cols,
+        eck_dtype_name(info->storage),
+        figure_bytes(stream ? eck_svd_stream_memory(info, options, rank) : choice.memory).text);
     session_say(run, "engine %s: %s; in the time of f64 products:", eck_engine_name(engine),
                 stream ? "the matrix is larger than the memory allowed" : choice.reason);
     explain_cost(run, "exact", choice.exact);

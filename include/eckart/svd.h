@@ -171,7 +171,9 @@ ECK_API eck_status eck_svd_compute(eck_svd **out, const eck_operator *a,
                                    const eck_svd_options *options, const eck_context *context,
                                    eck_error *err);
 
-/** Bytes eck_svd_compute() holds at most, result included, beyond the operator's own; rank < 0: values only. */
+/** Bytes engine EXACT of eck_svd_compute() holds at most, result included, beyond the operator's own; rank < 0: values only.
+ *  KRYLOV holds less, but for a copy of A that it makes where memory is not limited or has room for it: with that, at most
+ *  three times what A is stored in, if that is more. eck_svd_choose() says which, and how much. */
 ECK_API int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_options *options,
                                int64_t rank);
 
@@ -188,6 +190,8 @@ typedef struct eck_engine_choice {
         expected_reads; /**< of A by KRYLOV, for a spectrum like i^-0.5; 0 where it cannot do it */
     int64_t reads; /**< KRYLOV: reads of A after which it gives up and EXACT answers; else 0 */
     const char *reason; /**< a sentence without its full stop; static */
+    int64_t
+        memory; /**< bytes that will be held at most, result included, beyond the operator's own */
 } eck_engine_choice;
 
 /**

@@ -134,7 +134,7 @@ void ecki_choose(eck_engine_choice *out, const eck_operator *a, const eck_svd_op
     const prices *const p = prices_here();
     const bool random = o->failure >= 1e-12 && o->failure <= 0.5;
     const char *const alone = exact_alone(a, o);
-    *out = (eck_engine_choice){ ECK_ENGINE_EXACT, exact_cost(&s, p), INFINITY, 0.0, 0, alone };
+    *out = (eck_engine_choice){ ECK_ENGINE_EXACT, exact_cost(&s, p), INFINITY, 0.0, 0, alone, 0 };
     if (alone) return;
     out->reason = "the leading terms alone would not be much cheaper";
     if (!random || !ecki_krylov_fits(&a->info, o)) return;
@@ -146,6 +146,24 @@ void ecki_choose(eck_engine_choice *out, const eck_operator *a, const eck_svd_op
     out->reads = reads_within(&s, p, out->exact);
     out->reason = isinf(out->exact) ? "the exact lane needs more memory than is allowed"
                                     : "few terms of a large matrix need few reads of it";
+}
+
+// Bytes of the lane, and of EXACT, which may follow it; a lane that finds no room in a limit refuses or holds less.
+static int64_t memory_of(eck_engine engine, const eck_operator *a, const eck_svd_options *o,
+                         const eck_context *context)
+{
+    const int64_t most = ecki_min(a->info.rows, a->info.cols);
+    const bool known = o->rule == ECK_RULE_RANK || o->rank > 0;
+    const int64_t rank = !ecki_wants_factors(o) ? -1 : known ? ecki_min(o->rank, most) : most;
+    eck_svd_options used = *o;
+    used.engine =
+        engine == ECK_ENGINE_KRYLOV || engine == ECK_ENGINE_AUTO ? ECK_ENGINE_EXACT : engine;
+    const int64_t exact = ecki_svd_memory(&a->info, &used, rank, ecki_threads(context));
+    if (engine != ECK_ENGINE_KRYLOV) return exact;
+    ecki_svd_job job = { .a = a, .context = context, .options = *o };
+    job.holding = ecki_krylov_holding(&job);
+    const int64_t either = ecki_max(exact, ecki_krylov_memory(&job));
+    return context->memory > 0 ? ecki_min(either, context->memory) : either;
 }
 
 eck_status eck_svd_choose(eck_engine_choice *out, const eck_operator *a,
@@ -162,6 +180,7 @@ eck_status eck_svd_choose(eck_engine_choice *out, const eck_operator *a,
         out->reads = options->engine == ECK_ENGINE_KRYLOV ? ECKI_KRYLOV_READS : 0;
         out->reason = "it was asked for";
     }
+    out->memory = memory_of(out->engine, a, &checked, &fit);
 done:
     return status;
 }

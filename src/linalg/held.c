@@ -14,7 +14,15 @@
 
 // Vectors of LONG numbers and more, sixteen and their products together, leave the second cache between two panels; where the
 // other side is shorter by a third, the copy is paid for by a few products.
-enum { LONG = 8192, LINES = 64, WIDTH = 1024, SKEW = 16, SQUARE = 16, NUMBERS = 1 << 16 };
+enum {
+    LONG = 8192,
+    LINES = 64,
+    WIDTH = 1024,
+    SKEW = 16,
+    SQUARE = 16,
+    RUN = 1 << 14,
+    NUMBERS = 1 << 16
+};
 
 static bool too_long(int64_t length, int64_t other)
 {
@@ -120,11 +128,11 @@ done:
     return status;
 }
 
-// Whole rows of a file, which are read in one go; tiles of what lies in memory.
+// Long runs of a file, which are read in one go; tiles of what lies in memory.
 static void cut_tiles(hold_job *job)
 {
     const eck_operator_info *const info = &job->a->info;
-    job->width = job->a->view ? ecki_min(WIDTH, info->cols) : info->cols;
+    job->width = ecki_min(job->a->view ? WIDTH : RUN, info->cols);
     job->lines = job->by_columns ? LINES : ecki_max(1, ecki_min(LINES, NUMBERS / job->width));
     job->ld = job->width + SKEW;
     job->across = (info->cols + job->width - 1) / job->width;

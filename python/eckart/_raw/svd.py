@@ -178,6 +178,7 @@ class eck_engine_choice(Structure):
     expected_reads: float
     reads: int
     reason: Bytes | None
+    memory: int
     _fields_ = [
         ("engine", c_int),
         ("exact", c_double),
@@ -185,6 +186,7 @@ class eck_engine_choice(Structure):
         ("expected_reads", c_double),
         ("reads", c_int64),
         ("reason", c_char_p),
+        ("memory", c_int64),
     ]
 
 

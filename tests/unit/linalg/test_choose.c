@@ -38,7 +38,7 @@ static eck_engine_choice choose(int64_t rows, int64_t cols, eck_dtype storage,
                                 const eck_svd_options *options, int64_t memory)
 {
     eck_error err = ECK_ERROR_INIT;
-    eck_engine_choice choice = { ECK_ENGINE_AUTO, 0.0, 0.0, 0.0, -1, NULL };
+    eck_engine_choice choice = { ECK_ENGINE_AUTO, 0.0, 0.0, 0.0, -1, NULL, -1 };
     eck_context context = ECK_CONTEXT_INIT;
     context.memory = memory;
     context.threads = 2; // every thread takes panels
@@ -187,6 +187,7 @@ static void announced(void **state)
             expect_ok(eck_svd_compute(&svd, a.op, &options, &context, &err), &err);
             assert_true(ecki_memory_peak() - before <=
                         eck_svd_memory(eck_operator_get_info(a.op), &options, rank));
+            assert_true(ecki_memory_peak() - before <= choice.memory);
             assert_int_equal(svd->engine, choice.engine);
             assert_true(svd->certificate.excess_high <= 1e-4);
             if (first && rank == 8)

@@ -123,6 +123,16 @@ static void plans(void **state)
     sample_free(&a);
 }
 
+// What was announced, with its copy, is not exceeded.
+static int64_t announced(const eck_operator *a, const eck_svd_options *options,
+                         const eck_context *context)
+{
+    eck_engine_choice choice;
+    eck_error err = ECK_ERROR_INIT;
+    expect_ok(eck_svd_choose(&choice, a, options, context, &err), &err);
+    return choice.memory;
+}
+
 static eck_svd *krylov(const eck_operator *a, int64_t memory, int64_t *peak_out)
 {
     eck_error err = ECK_ERROR_INIT;
@@ -137,6 +147,7 @@ static eck_svd *krylov(const eck_operator *a, int64_t memory, int64_t *peak_out)
     ecki_memory_reset_peak();
     expect_ok(eck_svd_compute(&svd, a, &options, &context, &err), &err);
     *peak_out = ecki_memory_peak() - before;
+    assert_true(*peak_out <= announced(a, &options, &context));
     assert_int_equal(svd->engine, ECK_ENGINE_KRYLOV);
     return svd;
 }
