@@ -105,8 +105,9 @@ void planning_print_totals(session *run, const eck_plan *plan)
     table_line(run->out, "error", "mean %s, worst %s of the factored layers; root of squares %s",
                figure_error(plan->mean).text, figure_error(plan->worst).text,
                figure_error(plan->error).text);
+    // what is below is the rounding of the sums that were compared
     table_line(run->out, "gap", "%s %% above the best plan there is, at most",
-               figure_error(100 * plan->gap).text);
+               plan->gap < 1e-9 ? "0" : figure_error(100 * plan->gap).text);
 }
 
 void planning_print(session *run, const eck_plan *plan)
