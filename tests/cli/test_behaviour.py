@@ -249,7 +249,8 @@ def test_a_signal_ends_it_without_a_trace(folder, number, at):
     """Early, while spectra are computed, and once the output has begun to be written beside its place."""
     many_layers(folder)
     process = stopped([COMMAND, *COMPRESS], at, env=environment(folder), cwd=folder, stdin=subprocess.DEVNULL,
-                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                      preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))  # tests under nohup ignore SIGHUP
     assert len(leftovers(folder)) == (at == "change 4")
     go_on(process, number)
     out, _ = process.communicate(timeout=600)
