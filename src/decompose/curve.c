@@ -137,7 +137,7 @@ static eck_status matrix_curve(eck_curve *out, const eck_weight *weight,
     eck_spectrum *own = NULL;
     eck_svd *svd = NULL;
     eck_svd_options all = ECK_SVD_OPTIONS_INIT;
-    ecki_spectrum_numbers numbers = { NULL };
+    ecki_spectrum_numbers numbers = { 0 };
     const eck_spectrum *spectrum = weight->spectrum;
 
     if (!spectrum && eck_operator_get_info(weight->w)->storage != ECK_DTYPE_F64) {
