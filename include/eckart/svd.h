@@ -172,8 +172,8 @@ ECK_API eck_status eck_svd_compute(eck_svd **out, const eck_operator *a,
                                    eck_error *err);
 
 /** Bytes engine EXACT of eck_svd_compute() holds at most, result included, beyond the operator's own; rank < 0: values only.
- *  KRYLOV holds less, but for a copy of A that it makes where memory is not limited or has room for it: with that, at most
- *  three times what A is stored in, if that is more. eck_svd_choose() says which, and how much. */
+ *  KRYLOV holds less, but may keep a copy of A where memory is not limited or has room for it: eck_svd_choose() says which,
+ *  and how much. */
 ECK_API int64_t eck_svd_memory(const eck_operator_info *info, const eck_svd_options *options,
                                int64_t rank);
 

@@ -155,11 +155,11 @@ static int64_t memory_of(eck_engine engine, const eck_operator *a, const eck_svd
     const int64_t most = ecki_min(a->info.rows, a->info.cols);
     const bool known = o->rule == ECK_RULE_RANK || o->rank > 0;
     const int64_t rank = !ecki_wants_factors(o) ? -1 : known ? ecki_min(o->rank, most) : most;
+    const bool krylov = engine == ECK_ENGINE_KRYLOV;
     eck_svd_options used = *o;
-    used.engine =
-        engine == ECK_ENGINE_KRYLOV || engine == ECK_ENGINE_AUTO ? ECK_ENGINE_EXACT : engine;
+    used.engine = krylov ? ECK_ENGINE_EXACT : engine;
     const int64_t exact = ecki_svd_memory(&a->info, &used, rank, ecki_threads(context));
-    if (engine != ECK_ENGINE_KRYLOV) return exact;
+    if (!krylov) return exact;
     ecki_svd_job job = { .a = a, .context = context, .options = *o };
     job.holding = ecki_krylov_holding(&job);
     const int64_t either = ecki_max(exact, ecki_krylov_memory(&job));

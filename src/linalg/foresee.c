@@ -231,9 +231,10 @@ static double krylov_bytes(const ecki_svd_job *job, const sizes *s, double most)
         larger(0.5 * n * k + small, larger(3.0 * k * k + 600.0 * k + tall(s, k), products));
     const double grams = k <= 128.0 ? 8.0 * k * k : 0.0;
     const double finish = 2.0 * (n + m) * k + grams + tall(s, 2.0 * k) + finish_phase(s);
-    // copying takes tiles of the copy, before anything else is held
-    return 8.0 * larger(held + larger(step, larger(small, factors)), finish) + 65536.0 +
-           (double)copy.bytes + (copy.bytes > 0 ? 8.0 * ecki_held_tiles(job->a, s->threads) : 0.0);
+    // tiles of the copy are gone before anything else is held
+    const double tiles = copy.bytes > 0 ? ecki_held_tiles(job->a, s->threads) : 0.0;
+    const double run = larger(held + larger(step, larger(small, factors)), finish);
+    return 8.0 * larger(run, tiles) + 65536.0 + (double)copy.bytes;
 }
 
 ecki_holding ecki_krylov_holding(const ecki_svd_job *job)

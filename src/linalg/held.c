@@ -14,15 +14,11 @@
 
 // Vectors of LONG numbers and more, sixteen and their products together, leave the second cache between two panels; where the
 // other side is shorter by a third, the copy is paid for by a few products.
-enum {
-    LONG = 8192,
-    LINES = 64,
-    WIDTH = 1024,
-    SKEW = 16,
-    SQUARE = 16,
-    RUN = 1 << 14,
-    NUMBERS = 1 << 16
-};
+enum { LONG = 8192 };
+
+// Tiles have LINES rows, or about NUMBERS numbers where rows stay rows; WIDTH columns of what lies in memory, RUN of a file, and
+// SKEW unused numbers a row, so that rows do not fall on each other in the cache. They are turned SQUARE by SQUARE.
+enum { LINES = 64, NUMBERS = 1 << 16, WIDTH = 1024, RUN = 1 << 14, SKEW = 16, SQUARE = 16 };
 
 static bool too_long(int64_t length, int64_t other)
 {

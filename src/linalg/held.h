@@ -29,10 +29,10 @@ typedef struct ecki_held {
     eck_operator *op; /**< NULL: nothing is held */
 } ecki_held;
 
-/** Numbers of 8 bytes that copying takes beside the copy. */
+/** Numbers of 8 bytes that copying takes beside the copy, at most. */
 double ecki_held_tiles(const eck_operator *a, double threads);
 
-/** One read of a. plan.bytes > 0. */
+/** One read of a; plan.bytes > 0. Errors: ECK_E_NOMEM, those of the read. */
 eck_status ecki_held_make(ecki_held *out, const eck_operator *a, ecki_holding plan,
                           const eck_context *context, eck_error *err);
 void ecki_held_clear(ecki_held *held);

@@ -167,12 +167,13 @@ static void same_bytes(void **state)
     for (int64_t i = 0; i < ROWS; i++) // rows that fall off: few terms matter
         for (int64_t j = 0; j < COLS; j++)
             ((float *)a.array->data)[i * COLS + j] *= 1.0F / (float)(1 + i);
-    eck_view view = eck_array_view(a.array), by_columns = eck_view_transposed(view);
+    eck_view view = eck_array_view(a.array);
     float *const turned = test_malloc(sizeof *turned * ROWS * COLS);
     for (int64_t i = 0; i < ROWS; i++)
         for (int64_t j = 0; j < COLS; j++)
             turned[j * ROWS + i] = ((const float *)a.array->data)[i * COLS + j];
-    by_columns = eck_view_transposed(eck_view_matrix(turned, ECK_DTYPE_F32, COLS, ROWS));
+    const eck_view by_columns =
+        eck_view_transposed(eck_view_matrix(turned, ECK_DTYPE_F32, COLS, ROWS));
     eck_error err = ECK_ERROR_INIT;
     eck_operator *columns = NULL, *const file = elsewhere(&view, true);
     expect_ok(eck_operator_dense(&columns, by_columns, &err), &err);
