@@ -104,7 +104,7 @@ static void pairs_of_ranks(void **state)
     eck_array_free(x);
 }
 
-/** Brief fits from bases that all ranks share: a little above what fits of their own reach, and never below. */
+/** Brief fits from bases that all ranks share: a little above what fits of their own reach, and hardly below. */
 static void fits_of_a_curve(void **state)
 {
     (void)state;
