@@ -59,9 +59,9 @@ bench: build
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick)
 	@PYTHONPATH=python $(PYTHON) bench/run_leading.py $(if $(QUICK),--quick)
 	@$(PYTHON) bench/run_fused.py $(if $(QUICK),--quick)
-	@PYTHONPATH=python $(PYTHON) bench/run_sparse.py $(if $(QUICK),--quick)
 	@$(PYTHON) bench/run_batches.py $(if $(QUICK),--quick)
 	@$(PYTHON) bench/run_adapters.py $(if $(QUICK),--quick)
+	@PYTHONPATH=python $(PYTHON) bench/run_sparse.py $(if $(QUICK),--quick)
 
 results:
 	@scripts/install-deps test

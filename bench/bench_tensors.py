@@ -28,11 +28,10 @@ from eckart._raw.multilinear import (
     eck_tucker,
 )
 from eckart._raw.status import eck_error
-from run import RESULTS, processor
+from run import REST, RESULTS, processor
 from tensorly.decomposition import parafac, partial_tucker, tensor_train, tucker
 
 SIDES = ("eckart", "tensorly")
-REST = 0.3  # seconds before each run: threads of the one before stop spinning
 
 
 def ours(name, kind, x, options, threads):

@@ -29,6 +29,7 @@ RESULTS = ROOT / "bench/results"
 PAIRS = 7
 VOID_BELOW = 0.8
 RETRIES = 10
+REST = 0.3  # seconds before each run of two sides in one process: threads of the side before stop spinning
 
 SIDES = {
     "eckart": [str(BUILD / "bench/bench_eckart")],

@@ -24,7 +24,6 @@ import run
 import torch
 from sklearn.utils.extmath import randomized_svd
 
-REST = 0.3  # seconds before each run: threads of the side before stop spinning
 EXACT_UP_TO = 1e12  # operations behind all singular values that a reference may take
 
 
@@ -94,7 +93,7 @@ def stored(a, kind):
 
 
 def seconds_of(side):
-    time.sleep(REST)
+    time.sleep(run.REST)
     start = time.perf_counter()
     side()
     return time.perf_counter() - start

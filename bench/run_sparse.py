@@ -87,7 +87,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--rank", type=int, default=64)
-    parser.add_argument("--quick", action="store_true", help="rank 8")
+    parser.add_argument("--quick", action="store_true", help="rank 8, print only")
     parser.add_argument("--no-save", action="store_true", help="print only")
     options = parser.parse_args()
     if options.quick:
@@ -100,7 +100,7 @@ def main():
     for turn in range(options.pairs):
         names = list(tried) if turn % 2 == 0 else list(tried)[::-1]
         for name in names:
-            time.sleep(0.3)  # threads of the side before stop spinning
+            time.sleep(run.REST)
             start = time.perf_counter()
             results[name] = tried[name](matrix, options.rank)
             seconds[name].append(time.perf_counter() - start)
@@ -115,7 +115,7 @@ def main():
                        "ratio": run.spread([theirs / ours for theirs, ours in zip(seconds[name], seconds["eckart"], strict=True)])}
         print(f"{name:8} {median:8.2f} s  {median / mine:6.1f} x  residual {residual:.1e}  "
               f"values below the best by {((best - values) / best[0]).max():.1e}")
-    if not options.no_save:
+    if not options.no_save and not options.quick:
         result = {"kind": "sparse", "rows": matrix.shape[0], "cols": matrix.shape[1], "entries": matrix.nnz, "rank": options.rank,
                   "processor": run.processor(), "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"),
                   "scipy": scipy.__version__, "pairs": options.pairs, "sides": found}
