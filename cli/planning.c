@@ -105,7 +105,7 @@ void planning_print_totals(session *run, const eck_plan *plan)
     table_line(run->out, "error", "mean %s, worst %s of the factored layers; root of squares %s",
                figure_error(plan->mean).text, figure_error(plan->worst).text,
                figure_error(plan->error).text);
-    // what is below is the rounding of the sums that were compared
+    // what is below is rounding: a sum of 10^6 squares is off by 10^6 2^-53 = 1e-10 of itself
     table_line(run->out, "gap", "%s %% above the best plan there is, at most",
                plan->gap < 1e-9 ? "0" : figure_error(100 * plan->gap).text);
 }

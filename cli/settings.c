@@ -140,19 +140,28 @@ int32_t settings_sizes(int64_t *out, const char *text)
     return -1;
 }
 
+// The name in "NAME=1x3x224", owned by the caller, and the sizes behind it with their count; NULL: it is not of that form.
+static char *named_sizes(int64_t sizes[ECK_DIMS_MAX], int32_t *count_out, const char *text)
+{
+    const char *const equals = strrchr(text, '=');
+    *count_out = equals ? settings_sizes(sizes, equals + 1) : -1;
+    if (*count_out < 0 || equals == text) return NULL;
+    const size_t length = (size_t)(equals - text);
+    char *const name = session_alloc(length + 1, 1);
+    memcpy(name, text, length);
+    return name;
+}
+
 eck_status settings_set_shape(session *run, eck_model *model, const char *text)
 {
     int64_t sizes[ECK_DIMS_MAX];
-    const char *const equals = strrchr(text, '=');
-    const int32_t count = equals ? settings_sizes(sizes, equals + 1) : -1;
-    if (count < 0 || equals == text)
+    int32_t count = 0;
+    char *const name = named_sizes(sizes, &count, text);
+    if (!name)
         return session_usage(run,
                              "option '--shape': found '%s', allowed: an input's name and its "
                              "sizes, as in x=1x3x224x224",
                              text);
-    const size_t length = (size_t)(equals - text);
-    char *const name = session_alloc(length + 1, 1);
-    memcpy(name, text, length);
     const eck_status status = eck_model_set_input(model, name, count, sizes, &run->error);
     free(name);
     if (status == ECK_E_RANGE) run->exit_code = EXIT_USAGE;
@@ -163,16 +172,15 @@ eck_status settings_set_shape(session *run, eck_model *model, const char *text)
 static eck_status set_groups(session *run, eck_model *model, const char *text)
 {
     int64_t sizes[ECK_DIMS_MAX];
-    const char *const equals = strrchr(text, '=');
-    const int32_t count = equals ? settings_sizes(sizes, equals + 1) : -1;
-    if (count != 1 || equals == text)
+    int32_t count = 0;
+    char *const glob = named_sizes(sizes, &count, text);
+    if (!glob || count != 1) {
+        free(glob);
         return session_usage(run,
                              "option '--groups': found '%s', allowed: names of layers and a "
                              "number, as in features.*=32",
                              text);
-    const size_t length = (size_t)(equals - text);
-    char *const glob = session_alloc(length + 1, 1);
-    memcpy(glob, text, length);
+    }
     const eck_status status = eck_model_set_groups(model, glob, sizes[0], &run->error);
     free(glob);
     if (status == ECK_E_RANGE || status == ECK_E_SHAPE) run->exit_code = EXIT_USAGE;

@@ -70,8 +70,8 @@ eck_status eck_model_set_groups(eck_model *model, const char *glob, int64_t grou
     eck_status status = ECK_OK;
     int64_t found = 0, in = 0;
 
-    ECK_REQUIRE(groups >= 1, ECK_E_RANGE, -1, "%lld groups: at least 1 is needed",
-                (long long)groups);
+    ECK_REQUIRE(groups >= 1, ECK_E_RANGE, -1, "%lld groups for '%s' in '%s': at least 1 is needed",
+                (long long)groups, glob, model->path);
     ECK_REQUIRE(!model->container->onnx, ECK_E_UNSUPPORTED, -1,
                 "the groups of '%s' stand in its graph", model->path);
     for (int64_t i = 0; i < model->layer_count; i++) {
