@@ -10,6 +10,7 @@
 #include "decompose/adjoint.h"
 #include "decompose/fit_parts.h"
 #include "eckart/decompose.h"
+#include "linalg/tall.h"
 #include "tensor/codec.h"
 
 #define FAILURE 1e-6 // of a certificate by bound
@@ -95,14 +96,6 @@ static void column_norms(double *norms, const double *a, int64_t rows, int64_t c
         norms[j] = most * sqrt(norms[j]);
 }
 
-/** Column j of a times factors[j]. */
-static void scale_columns(double *a, int64_t rows, int64_t cols, const double *factors)
-{
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++)
-            a[i * cols + j] *= factors[j];
-}
-
 /**
  * Moves the values to where the split wants them. One of u, v is orthonormal and the lengths n of
  * the other's columns are the singular values: u v^T = (u / d) (v d)^T with d = sqrt(n), n or 1 if
@@ -124,8 +117,8 @@ static eck_status share_values(const eck_svd *svd, eck_split split, eck_error *e
         norms[j] = d > 0.0 ? d : 1.0;
         inverse[j] = 1.0 / norms[j];
     }
-    scale_columns(u, svd->rows, svd->rank, in_left ? inverse : norms);
-    scale_columns(v, svd->cols, svd->rank, in_left ? norms : inverse);
+    ECK_TRY(ecki_tall_scale(u, svd->rows, svd->rank, in_left ? inverse : norms, false, err));
+    ECK_TRY(ecki_tall_scale(v, svd->cols, svd->rank, in_left ? norms : inverse, false, err));
 done:
     ecki_free(norms);
     ecki_free(inverse);
