@@ -141,6 +141,18 @@ static eck_dtype store_of(const ecki_extracting *job, const ecki_extract_target 
     return own == ECK_DTYPE_F64 ? ECK_DTYPE_F32 : own;
 }
 
+/** What is left to a decomposition of the memory that is allowed, beside the room of held differences. */
+static eck_context beside_room(const ecki_extracting *job)
+{
+    const eck_context defaults = ECK_CONTEXT_INIT;
+    eck_context rest = job->context ? *job->context : defaults;
+    const int64_t room = job->room.count * (int64_t)sizeof *job->room.room;
+
+    // at most a quarter of what is allowed (difference.c)
+    if (rest.memory > 0) rest.memory -= room;
+    return rest;
+}
+
 static eck_status values_find(ecki_extracting *job, eck_error *err)
 {
     eck_status status = ECK_OK;
@@ -155,7 +167,8 @@ static eck_status values_find(ecki_extracting *job, eck_error *err)
         ECK_TRY(ecki_progress(job->context, "spectra", i, job->count, err));
         ECK_TRY(ecki_difference_open(&pair, job->base, t->layer, job->tuned, t->entry, err));
         ECK_TRY(ecki_difference_hold(&pair, &job->room, job->context, err));
-        ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, job->context, err));
+        const eck_context rest = beside_room(job);
+        ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, &rest, err));
         ECK_TRY(tails_find(t, svd, err));
         eck_svd_free(svd);
         svd = NULL;
@@ -337,7 +350,8 @@ static eck_status extract_layer(ecki_extracting *job, int64_t index, eck_error *
     ECK_TRY(ecki_progress(job->context, "extracting", index, job->count, err));
     ECK_TRY(ecki_difference_open(&pair, job->base, t->layer, job->tuned, t->entry, err));
     ECK_TRY(ecki_difference_hold(&pair, &job->room, job->context, err));
-    ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, job->context, err));
+    const eck_context rest = beside_room(job);
+    ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, &rest, err));
     if (!t->tails) ECK_TRY(tails_find(t, svd, err));
     ECK_TRY(factors_of(&wide_first, &wide_last, svd, job->options->write.split, err));
     ECK_TRY(eck_array_convert(&first, eck_array_view(wide_first), store_of(job, t), err));
