@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "decompose/als_parts.h"
+#include "linalg/bisect.h"
 #include "linalg/gemm.h"
 #include "linalg/lapack.h"
 #include "linalg/svd_job.h"
@@ -169,8 +170,7 @@ eck_status ecki_als_largest(double *out, const double *gram, int64_t k, eck_erro
 {
     eck_status status = ECK_OK;
     ecki_tridiagonal t = { .n = k };
-    double *copy = NULL, trace = 0.0;
-    int64_t info = 0;
+    double *copy = NULL, trace = 0.0, largest = 0.0;
 
     ECK_ALLOC_RAW(copy, k * k);
     ECK_ALLOC_RAW(t.diagonal, k);
@@ -180,10 +180,9 @@ eck_status ecki_als_largest(double *out, const double *gram, int64_t k, eck_erro
     for (int64_t i = 0; i < k; i++)
         trace += gram[i * k + i];
     ECK_TRY(ecki_dsytrd(&t, copy, err));
-    ECK_TRY(ecki_dsterf(k, t.diagonal, t.off_diagonal, &info, err));
-    // dsterf gives values that are off by a small multiple of k eps of the largest.
-    const double found = t.diagonal[k - 1] * (1.0 + 16.0 * (double)k * 0x1p-52);
-    *out = info == 0 ? fmin(found, trace) : trace;
+    ECK_TRY(ecki_bisect(&largest, &t, (ecki_places){ 0, 1 }, 1, err));
+    // The reduction is off by a small multiple of k eps of the largest.
+    *out = fmin(largest * (1.0 + 16.0 * (double)k * 0x1p-52), trace);
 done:
     ecki_free(t.tau);
     ecki_free(t.off_diagonal);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/compiler.h"
 #include "base/memory.h"
 #include "linalg/gemm.h"
 #include "tensor/codec.h"
@@ -16,7 +17,7 @@
 /* ---- values -------------------------------------------------------------------------------- */
 
 eck_status ecki_factored_describe(eck_factored *f, const double *values, int64_t count,
-                                  eck_error *err)
+                                  double rest2, eck_error *err)
 {
     eck_status status = ECK_OK;
 
@@ -26,13 +27,14 @@ eck_status ecki_factored_describe(eck_factored *f, const double *values, int64_t
     ECK_ALLOC(f->values, count);
     ECK_ALLOC(f->tails, count + 1);
     // tails[k]^2 = sum_{i>k} s_i^2 / sum_i s_i^2, from the small end
-    double sum = 0;
+    double sum = rest2;
+    f->tails[count] = sum;
     for (int64_t i = count - 1; i >= 0; i--) {
         f->values[i] = values[i] * f->unit;
         sum += values[i] * values[i];
         f->tails[i] = sum;
     }
-    for (int64_t i = 0; i < count && sum > 0; i++)
+    for (int64_t i = 0; i <= count && sum > 0; i++)
         f->tails[i] = sqrt(f->tails[i] / sum);
     f->info.norm = sqrt(sum) * f->unit;
     f->info.values = f->values;
@@ -52,7 +54,7 @@ static eck_status create(eck_factored **out, const eck_term *terms, int64_t coun
     ECK_ALLOC(f, 1);
     ECK_REQUIRE(rank >= 0, ECK_E_RANGE, -1, "rank %lld", (long long)rank);
     ECK_TRY(ecki_factored_take(f, terms, count, copy, err));
-    if (rank > 0) ECK_TRY(ecki_factored_grams(&served, f, rank, err));
+    if (rank > 0) ECK_TRY(ecki_factored_grams(&served, f, rank, copy, err));
     if (!served) ECK_TRY(ecki_factored_reduce(f, err));
     *out = f;
     f = NULL;
@@ -98,25 +100,35 @@ const eck_factored_info *eck_factored_get_info(const eck_factored *f)
 
 /* ---- truncation ---------------------------------------------------------------------------- */
 
-/** Splits s_i between column i of last and row i of first: both arrive with unit vectors, first
- * with its values already in it where `carried`. */
-static void split_values(double *last, double *first, const eck_factored *f, int64_t k,
+/** What column i of last and row i of first are to be multiplied by: s_i is split between them. Both arrive with unit
+ * vectors, first with its values already in it where `carried`. */
+static void split_values(double *left, double *right, const eck_factored *f, int64_t k,
                          bool carried, eck_split split)
 {
-    const int64_t rows = f->info.rows, cols = f->info.cols, width = k;
-    const double unit = f->unit;
-
     for (int64_t i = 0; i < k; i++) {
         const double s = i < f->info.count ? f->values[i] : 0;
-        const double left = split == ECK_SPLIT_LEFT ? s : split == ECK_SPLIT_RIGHT ? 1 : sqrt(s);
-        const double right = split == ECK_SPLIT_LEFT ? 1 : split == ECK_SPLIT_RIGHT ? s : sqrt(s);
+        left[i] = split == ECK_SPLIT_LEFT ? s : split == ECK_SPLIT_RIGHT ? 1 : sqrt(s);
+        right[i] = split == ECK_SPLIT_LEFT ? 1 : split == ECK_SPLIT_RIGHT ? s : sqrt(s);
         // a carried row is s v^T / unit
-        const double row = carried ? (s > 0 ? right / s * unit : 0) : right;
-        for (int64_t j = 0; j < rows; j++)
-            last[j * width + i] *= left;
-        for (int64_t j = 0; j < cols; j++)
-            first[i * cols + j] *= row;
+        if (carried) right[i] = s > 0 ? right[i] / s * f->unit : 0;
     }
+}
+
+/** x [rows,cols] times factors[i] in row i, or factors[j] in column j. */
+ECKI_CLONES static void multiply(double *restrict x, int64_t rows, int64_t cols,
+                                 const double *restrict factors, bool by_rows)
+{
+    for (int64_t i = 0; i < rows; i++, x += cols)
+        if (by_rows) {
+            const double factor = factors[i];
+#pragma omp simd
+            for (int64_t j = 0; j < cols; j++)
+                x[j] *= factor;
+        } else {
+#pragma omp simd
+            for (int64_t j = 0; j < cols; j++)
+                x[j] *= factors[j];
+        }
 }
 
 static eck_status round_to(eck_array **out, const double *x, int64_t rows, int64_t cols,
@@ -152,6 +164,14 @@ typedef struct rounding {
     const eck_array *first_stored, *last_stored;
 } rounding;
 
+/** x -= y. */
+ECKI_CLONES static void take_off(double *restrict x, const double *restrict y, int64_t count)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++)
+        x[i] -= y[i];
+}
+
 /** gram [2k,2k] of (F; dF), below and on the diagonal: the first factor and what rounding changed in it, by columns. */
 static eck_status first_gram(double *gram, const rounding *r, double *room, int64_t height,
                              eck_error *err)
@@ -165,10 +185,8 @@ static eck_status first_gram(double *gram, const rounding *r, double *room, int6
         double *change = room + k * count;
         ecki_view_read(&stored, 0, at, ecki_panel(change, ECK_DTYPE_F64, k, count));
         for (int64_t i = 0; i < k; i++)
-            for (int64_t j = 0; j < count; j++) {
-                room[i * count + j] = r->first[i * cols + at + j];
-                change[i * count + j] -= room[i * count + j];
-            }
+            memcpy(room + i * count, r->first + i * cols + at, (size_t)count * sizeof *room);
+        take_off(change, room, k * count);
         ECK_TRY(ecki_syrk(1, ecki_matrix_of(room, 2 * k, count), at > 0 ? 1 : 0,
                           ecki_panel(gram, ECK_DTYPE_F64, 2 * k, 2 * k), err));
     }
@@ -188,9 +206,11 @@ static eck_status last_gram(double *gram, const rounding *r, double *room, int64
         const int64_t count = ecki_min(height, rows - at);
         const eck_panel behind = { room + k, ECK_DTYPE_F64, count, k, 2 * k };
         ecki_view_read(&stored, at, 0, behind);
-        for (int64_t i = 0; i < count; i++)
-            for (int64_t j = 0; j < k; j++)
-                room[i * 2 * k + j] = room[i * 2 * k + k + j] - r->last[(at + i) * k + j];
+        for (int64_t i = 0; i < count; i++) {
+            double *const change = room + i * 2 * k;
+            memcpy(change, change + k, (size_t)k * sizeof *change);
+            take_off(change, r->last + (at + i) * k, k);
+        }
         ECK_TRY(ecki_syrk(1, ecki_transposed(ecki_matrix_of(room, count, 2 * k)), at > 0 ? 1 : 0,
                           ecki_panel(gram, ECK_DTYPE_F64, 2 * k, 2 * k), err));
     }
@@ -250,7 +270,7 @@ eck_status ecki_factored_store(eck_array **first_out, eck_array **last_out, doub
     const int64_t rows = f->info.rows, cols = f->info.cols, rank = truncation->rank;
     const eck_dtype store = truncation->store;
     const int64_t most = f->info.orthogonal ? ecki_min(rows, cols) : f->known;
-    double *last = NULL, *first = NULL;
+    double *last = NULL, *first = NULL, *factors = NULL;
     eck_array *first_array = NULL, *last_array = NULL;
     bool carried = false;
 
@@ -260,9 +280,12 @@ eck_status ecki_factored_store(eck_array **first_out, eck_array **last_out, doub
                 eck_dtype_name(store));
     ECK_ALLOC_RAW(last, rows * rank);
     ECK_ALLOC_RAW(first, rank * cols);
+    ECK_ALLOC_RAW(factors, 2 * rank);
     ECK_TRY(ecki_factored_left(last, f, rank, err));
     ECK_TRY(ecki_factored_right(first, &carried, f, rank, err));
-    split_values(last, first, f, rank, carried, truncation->split);
+    split_values(factors, factors + rank, f, rank, carried, truncation->split);
+    multiply(last, rows, rank, factors, false);
+    multiply(first, rank, cols, factors + rank, true);
     ECK_TRY(round_to(&first_array, first, rank, cols, store, err));
     ECK_TRY(round_to(&last_array, last, rows, rank, store, err));
     if (distance) {
@@ -275,6 +298,7 @@ eck_status ecki_factored_store(eck_array **first_out, eck_array **last_out, doub
 done:
     eck_array_free(first_array);
     eck_array_free(last_array);
+    ecki_free(factors);
     ecki_free(first);
     ecki_free(last);
     return status;

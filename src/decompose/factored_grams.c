@@ -13,7 +13,9 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "decompose/factored_parts.h"
+#include "linalg/bisect.h"
 #include "linalg/gemm.h"
 #include "linalg/gram.h"
 #include "linalg/lapack.h"
@@ -52,6 +54,7 @@ typedef struct attempt {
     double *root, *last_gram, *core;
     ecki_tridiagonal t;
     double *values, *spare;
+    double norm2; /**< sum of all s_i^2: the trace */
 } attempt;
 
 static void attempt_clear(attempt *a)
@@ -144,27 +147,21 @@ done:
     return status;
 }
 
-/** values[i] = s_i descending, of core = L^T G L, which is reduced in place. */
-static eck_status solve(attempt *a, bool *solved, eck_error *err)
+/** values[i] = s_i of the `count` largest, of core = L^T G L, which is reduced in place, and the squared norm. */
+static eck_status solve(attempt *a, int64_t count, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = a->t.n;
-    int64_t info = 0;
 
     memcpy(a->core, a->last_gram, (size_t)(n * n) * sizeof *a->core);
     ECK_TRY(ecki_dsygst(a->core, a->root, n, err));
     ECK_TRY(ecki_dsytrd(&a->t, a->core, err));
-    memcpy(a->values, a->t.diagonal, (size_t)n * sizeof *a->values);
-    memcpy(a->spare, a->t.off_diagonal, (size_t)n * sizeof *a->spare);
-    ECK_TRY(ecki_dsterf(n, a->values, a->spare, &info, err));
-    *solved = info == 0;
-    for (int64_t i = 0; i < n / 2; i++) {
-        const double keep = a->values[i];
-        a->values[i] = a->values[n - 1 - i];
-        a->values[n - 1 - i] = keep;
-    }
-    for (int64_t i = 0; i < n; i++)
+    ECK_TRY(ecki_bisect(a->values, &a->t, (ecki_places){ 0, count }, ecki_crew(), err));
+    for (int64_t i = 0; i < count; i++)
         a->values[i] = sqrt(fmax(a->values[i], 0));
+    a->norm2 = 0;
+    for (int64_t i = 0; i < n; i++)
+        a->norm2 += a->t.diagonal[i];
 done:
     return status;
 }
@@ -172,11 +169,17 @@ done:
 /** True if term k stands clear: an error c eps mu^2 of s^2 moves the product by that over s_k. */
 static bool clear_of_rounding(const attempt *a, int64_t k, double mu)
 {
-    double norm2 = 0;
-    for (int64_t i = 0; i < a->t.n; i++)
-        norm2 += a->values[i] * a->values[i];
-    return gram_rounding * DBL_EPSILON * mu * mu <= wanted * a->values[k - 1] * sqrt(norm2) &&
+    return gram_rounding * DBL_EPSILON * mu * mu <= wanted * a->values[k - 1] * sqrt(a->norm2) &&
            a->values[k - 1] > 0;
+}
+
+/** Sum of s_i^2 from the k-th on: what rounding leaves of the trace without those before, and nothing if there are none. */
+static double left_out(const attempt *a, int64_t k)
+{
+    double rest2 = a->norm2;
+    for (int64_t i = 0; i < k; i++)
+        rest2 -= a->values[i] * a->values[i];
+    return k < a->t.n ? fmax(rest2, 0) : 0;
 }
 
 /** The k leading vectors of a symmetric matrix reduced in place by dsytrd. */
@@ -228,24 +231,26 @@ done:
     return status;
 }
 
-eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, eck_error *err)
+eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, bool all,
+                               eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = f->info.width;
     const int64_t k = ecki_min(rank, ecki_min(n, ecki_min(f->info.rows, f->info.cols)));
     attempt a = { 0 };
     double mu = 0;
-    bool definite = false, solved = false;
+    bool definite = false;
 
     *served = false;
     if (n > ecki_min(f->info.rows, f->info.cols)) return ECK_OK; // the Gram would be singular
     ECK_TRY(attempt_init(&a, n, err));
     ECK_TRY(grams(&a, &mu, &definite, f, err));
     if (!definite) goto done;
-    ECK_TRY(solve(&a, &solved, err));
-    if (!solved || !clear_of_rounding(&a, k, mu)) goto done;
+    ECK_TRY(solve(&a, all ? n : k, err));
+    if (!clear_of_rounding(&a, k, mu)) goto done;
     ECK_TRY(mixes(f, &a, k, err));
-    ECK_TRY(ecki_factored_describe(f, a.values, n, err));
+    const double rest2 = all ? 0 : left_out(&a, k);
+    ECK_TRY(ecki_factored_describe(f, a.values, all ? n : k, rest2, err));
     f->info.magnitude = mu * f->unit;
     f->known = k;
     *served = true;

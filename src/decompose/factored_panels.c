@@ -121,19 +121,41 @@ void ecki_panels_clear(ecki_panels *panels)
     panels->room = panels->chunk = NULL;
 }
 
-/** x = factor x; the larger of `largest` and all |x|, infinite if one is not finite. */
-ECKI_CLONES static double scaled(double *x, int64_t count, double factor, double largest)
+/** Lane by lane the larger of what there is and the bits of |x|, which are in the order of the numbers, NaN last. */
+ECKI_INLINE void keep_larger(ecki_i64x8 *largest, const ecki_f64x8 *x)
 {
-    int64_t wrong = 0;
+    const ecki_f64x8 zero = { 0 };
+    const ecki_i64x8 size = (ecki_i64x8)*x & ~(ecki_i64x8)-zero;
+    const ecki_i64x8 less = (*largest - size) >> 63;
+    *largest = (size & less) | (*largest & ~less);
+}
 
-#pragma omp simd reduction(max : largest) reduction(+ : wrong)
-    for (int64_t i = 0; i < count; i++) {
-        const double y = factor * x[i], size = fabs(y);
-        x[i] = y;
-        largest = size > largest ? size : largest;
-        wrong += size <= DBL_MAX ? 0 : 1;
+/** Rows of `to` = factor x [rows,cols]; the larger of `largest` and all |to|, infinite if one is not finite. */
+ECKI_CLONES static double scaled(eck_panel to, const double *x, double factor, double largest)
+{
+    enum { LANES = 8 };
+    ecki_i64x8 bits = { 0 };
+    double sizes[LANES];
+
+    for (int64_t i = 0; i < to.rows; i++, x += to.cols) {
+        double *const row = (double *)to.data + i * to.ld;
+        int64_t j = 0;
+        for (; j + LANES <= to.cols; j += LANES) {
+            ecki_f64x8 y;
+            memcpy(&y, x + j, sizeof y);
+            y *= factor;
+            memcpy(row + j, &y, sizeof y);
+            keep_larger(&bits, &y);
+        }
+        for (; j < to.cols; j++) {
+            const ecki_f64x8 y = { row[j] = factor * x[j] };
+            keep_larger(&bits, &y);
+        }
     }
-    return wrong > 0 ? INFINITY : largest;
+    memcpy(sizes, &bits, sizeof sizes);
+    for (int i = 0; i < LANES; i++)
+        largest = sizes[i] <= DBL_MAX ? fmax(largest, sizes[i]) : INFINITY;
+    return largest;
 }
 
 /** Rows of one last factor into their columns of a panel. */
@@ -143,9 +165,7 @@ static void read_last(ecki_panels *panels, const eck_term *term, eck_panel to, i
     double *const chunk = panels->chunk;
 
     ecki_view_read(&term->last, at, 0, ecki_panel(chunk, ECK_DTYPE_F64, to.rows, to.cols));
-    panels->largest = scaled(chunk, to.rows * to.cols, factor, panels->largest);
-    for (int64_t i = 0; i < to.rows; i++)
-        memcpy((double *)to.data + i * to.ld, chunk + i * to.cols, (size_t)to.cols * sizeof *chunk);
+    panels->largest = scaled(to, chunk, factor, panels->largest);
 }
 
 void ecki_panels_read(ecki_panels *panels, double *out, int64_t at, int64_t count)
@@ -161,9 +181,10 @@ void ecki_panels_read(ecki_panels *panels, double *out, int64_t at, int64_t coun
             const eck_panel to = { out + column, ECK_DTYPE_F64, count, r, width };
             read_last(panels, term, to, at);
         } else {
-            double *rows = out + column * count;
+            double *const rows = out + column * count;
+            const eck_panel one = ecki_panel(rows, ECK_DTYPE_F64, 1, r * count);
             ecki_view_read(&term->first, 0, at, ecki_panel(rows, ECK_DTYPE_F64, r, count));
-            panels->largest = scaled(rows, r * count, f->scale[ECK_SIDE_RIGHT], panels->largest);
+            panels->largest = scaled(one, rows, f->scale[ECK_SIDE_RIGHT], panels->largest);
         }
         column += r;
     }

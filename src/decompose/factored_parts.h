@@ -29,7 +29,8 @@ struct eck_factored {
     int64_t known; /**< leading terms whose vectors are known */
 };
 
-/** As eck_factored_create(), but borrows what the terms look at until eck_factored_free(). */
+/** As eck_factored_create(), but borrows what the terms look at until eck_factored_free(); for rank > 0 info may know
+ * of that many values alone, and of all others what they sum to. */
 eck_status ecki_factored_borrow(eck_factored **out, const eck_term *terms, int64_t count,
                                 int64_t rank, eck_error *err);
 
@@ -63,15 +64,16 @@ eck_status ecki_panels_judge(const ecki_panels *panels, eck_factored *f, bool *f
 
 /* ---- factored_grams.c, factored_qr.c ------------------------------------------------------- */
 
-/** By Grams, if the leading `rank` terms come out right; *served tells. */
-eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, eck_error *err);
+/** By Grams, if the leading `rank` terms come out right; *served tells. Every value, or the leading ones alone. */
+eck_status ecki_factored_grams(bool *served, eck_factored *f, int64_t rank, bool all,
+                               eck_error *err);
 
 /** By QR. */
 eck_status ecki_factored_reduce(eck_factored *f, eck_error *err);
 
-/** info.values, tails and norm from `count` values of last first, descending. */
+/** info.values, tails and norm from `count` values of last first, descending; rest2: sum of the squares of all others. */
 eck_status ecki_factored_describe(eck_factored *f, const double *values, int64_t count,
-                                  eck_error *err);
+                                  double rest2, eck_error *err);
 
 /** U_k [rows,k] orthonormal, and V_k^T [k,cols] with rows times s where `carried` says so. */
 eck_status ecki_factored_left(double *out, const eck_factored *f, int64_t k, eck_error *err);

@@ -109,7 +109,7 @@ static eck_status core_solve(eck_factored *f, const side *left, const side *righ
     ECK_ALLOC_RAW(f->core_u, left->inner * n);
     ECK_ALLOC_RAW(f->core_v, right->inner * n);
     vectors_place(turned ? f->core_u : f->core_v, turned ? f->core_v : f->core_u, &svd);
-    ECK_TRY(ecki_factored_describe(f, svd.s, n, err));
+    ECK_TRY(ecki_factored_describe(f, svd.s, n, 0, err));
 done:
     ecki_free(svd.vt);
     ecki_free(svd.u);

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/bisect.h"
 #include "linalg/gemm.h"
 #include "linalg/op.h"
 #include "linalg/orthonormal.h"
@@ -139,21 +140,13 @@ static eck_status find_values(deflated_run *run, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = run->n;
-    double *d = NULL, *e = NULL;
-    int64_t info = 0;
-    ECK_ALLOC_RAW(d, n);
-    ECK_ALLOC_RAW(e, n);
-    memcpy(d, run->rest->t.diagonal, (size_t)n * sizeof *d);
-    memcpy(e, run->rest->t.off_diagonal, (size_t)n * sizeof *e);
-    ECK_TRY(ecki_dsterf(n, d, e, &info, err));
-    ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dsterf did not converge: %lld values left",
-                (long long)info);
+    double *const values = run->rest->values;
+    ECK_TRY(ecki_bisect(values, &run->rest->t, (ecki_places){ 0, n },
+                        ecki_threads(run->job->context), err));
     for (int64_t i = 0; i < n; i++)
-        run->rest->values[i] = sqrt(fmax(d[n - 1 - i], 0.0));
+        values[i] = sqrt(fmax(values[i], 0.0));
     run->rest->scale = 1.0; // the reduction is that of the values themselves
 done:
-    ecki_free(e);
-    ecki_free(d);
     return status;
 }
 

@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/bisect.h"
 #include "linalg/op.h"
 #include "linalg/orthonormal.h"
 #include "linalg/svd_job.h"
@@ -79,23 +80,18 @@ static int compare_ranked(const void *left, const void *right)
 }
 
 // Values of the tridiagonal matrix in their order.
-static eck_status rank_values(eigen_run *run, const eck_spectrum *spectrum, eck_error *err)
+static eck_status rank_values(eigen_run *run, const eck_spectrum *spectrum, int32_t threads,
+                              eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = run->n;
-    double *d = NULL, *e = NULL;
+    double *values = NULL;
     ranked *order = NULL;
-    int64_t info = 0;
-    ECK_ALLOC_RAW(d, n);
-    ECK_ALLOC_RAW(e, n);
+    ECK_ALLOC_RAW(values, n);
     ECK_ALLOC_RAW(order, n);
-    memcpy(d, spectrum->t.diagonal, (size_t)n * sizeof *d);
-    memcpy(e, spectrum->t.off_diagonal, (size_t)n * sizeof *e);
-    ECK_TRY(ecki_dsterf(n, d, e, &info, err));
-    ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dsterf did not converge: %lld values left",
-                (long long)info);
+    ECK_TRY(ecki_bisect(values, &spectrum->t, (ecki_places){ 0, n }, threads, err));
     for (int64_t i = 0; i < n; i++)
-        order[i] = (ranked){ d[i], i };
+        order[i] = (ranked){ values[i], n - 1 - i };
     qsort(order, (size_t)n, sizeof *order, compare_ranked);
     for (int64_t i = 0; i < n; i++) {
         run->lambda[i] = order[i].value;
@@ -103,8 +99,7 @@ static eck_status rank_values(eigen_run *run, const eck_spectrum *spectrum, eck_
     }
 done:
     ecki_free(order);
-    ecki_free(e);
-    ecki_free(d);
+    ecki_free(values);
     return status;
 }
 
@@ -120,7 +115,7 @@ static eck_status decompose(eck_spectrum *spectrum, eigen_run *run, const ecki_s
     ECK_TRY(read_symmetric(a, run, job, spectrum->scale, err));
     ECK_TRY(ecki_progress(job->context, "reduce", 0, 1, err));
     if (run->n > 0) ECK_TRY(ecki_spectrum_reduce(spectrum, &a, job->context, err));
-    ECK_TRY(rank_values(run, spectrum, err));
+    ECK_TRY(rank_values(run, spectrum, ecki_threads(job->context), err));
     ECK_ALLOC_RAW(sizes, run->n);
     for (int64_t i = 0; i < run->n; i++)
         sizes[i] = fabs(run->lambda[i]);
@@ -213,7 +208,7 @@ static eck_status eigen_options(ecki_svd_job *job, const eck_svd_options *given,
     const bool vectors = ecki_wants_factors(&job->options);
     job->options.want = ECK_WANT_VALUES | (vectors ? ECK_WANT_LEFT | ECK_WANT_RIGHT : 0);
     job->engine = ECK_ENGINE_EXACT;
-    job->solver = vectors ? "dstedc" : "dsterf";
+    job->solver = vectors ? "dstedc" : "bisection";
     return ECK_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/bisect.h"
 #include "linalg/gram.h"
 #include "linalg/op.h"
 #include "linalg/spectrum.h"
@@ -121,32 +122,26 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double
 }
 
 // Values of the tridiagonal matrix as singular values of scale A: descending, clamped at 0.
-static eck_status find_values(eck_spectrum *spectrum, double trace, double norm2, eck_error *err)
+static eck_status find_values(eck_spectrum *spectrum, double trace, double norm2, int32_t threads,
+                              eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = spectrum->t.n;
-    double *d = NULL, *e = NULL;
+    double *values = NULL;
     double sum = 0.0;
-    int64_t info = 0;
-    ECK_ALLOC_RAW(d, n);
-    ECK_ALLOC_RAW(e, n);
-    memcpy(d, spectrum->t.diagonal, (size_t)n * sizeof *d);
-    memcpy(e, spectrum->t.off_diagonal, (size_t)n * sizeof *e);
-    ECK_TRY(ecki_dsterf(n, d, e, &info, err));
-    ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dsterf did not converge: %lld values left",
-                (long long)info);
-    for (int64_t i = 0; i < n; i++)
-        sum += d[i];
+    ECK_ALLOC_RAW(values, n);
+    ECK_TRY(ecki_bisect(values, &spectrum->t, (ecki_places){ 0, n }, threads, err));
+    for (int64_t i = n - 1; i >= 0; i--)
+        sum += values[i];
     const double allowed = 8.0 * (double)(n + 1) * 0x1p-53 * trace;
     ECK_REQUIRE(fabs(sum - trace) <= allowed, ECK_E_SOLVER, -1,
                 "eigenvalues sum to %.17g, the trace is %.17g: the BLAS or LAPACK is at fault", sum,
                 trace);
-    for (int64_t i = 0; i < n; i++) // the off-diagonal is used up: room for the result
-        e[i] = sqrt(fmax(d[n - 1 - i], 0.0));
-    ecki_spectrum_describe(spectrum, e, norm2);
+    for (int64_t i = 0; i < n; i++)
+        values[i] = sqrt(fmax(values[i], 0.0));
+    ecki_spectrum_describe(spectrum, values, norm2);
 done:
-    ecki_free(e);
-    ecki_free(d);
+    ecki_free(values);
     return status;
 }
 
@@ -242,7 +237,7 @@ eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool r
     if (spectrum->t.n > 0) {
         ECK_TRY(gram_and_reduce(spectrum, &trace, &gram, a, context, err));
         ECK_TRY(require_trace(spectrum, trace, norm2, err));
-        ECK_TRY(find_values(spectrum, trace, norm2, err));
+        ECK_TRY(find_values(spectrum, trace, norm2, threads, err));
     } else {
         ecki_spectrum_describe(spectrum, spectrum->values, norm2);
     }

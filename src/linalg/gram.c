@@ -39,6 +39,13 @@ static int64_t parts_of(int64_t count, int64_t each)
     return (count + each - 1) / each;
 }
 
+// Where the numbers of a line lie in a strip; the lines after it follow until the part ends.
+static double *place(const ecki_gram_panel *panel, int64_t line, int64_t strip)
+{
+    const int64_t at = (line / DEPTH * panel->strips + strip) * DEPTH + line % DEPTH;
+    return panel->data + at * panel->strip;
+}
+
 double ecki_gram_panel_numbers(double order, double lines)
 {
     return (order + STRIP_MOST) * (lines + DEPTH);
@@ -57,8 +64,11 @@ eck_status ecki_gram_panel_init(ecki_gram_panel *out, const ecki_gram_kernels *k
                     ecki_mul(width, panel.lines / DEPTH * DEPTH, &count),
                 ECK_E_NOMEM, -1, "not enough memory for a Gram panel");
     panel.lines = panel.lines / DEPTH * DEPTH;
+    ECK_ALLOC_RAW(panel.data, count);
     // What is beyond the last column is never written and stays 0: no odd numbers slow a tile.
-    ECK_ALLOC(panel.data, count);
+    for (int64_t line = 0; order % panel.strip != 0 && line < panel.lines; line += DEPTH)
+        memset(place(&panel, line, panel.strips - 1), 0,
+               (size_t)(DEPTH * panel.strip) * sizeof *panel.data);
     *out = panel;
 done:
     return status;
@@ -79,13 +89,6 @@ int64_t ecki_gram_columns(const ecki_gram_panel *panel, int64_t wish)
 double ecki_gram_columns_most(int64_t wish)
 {
     return (double)(wish + STRIP_MOST - 1);
-}
-
-// Where the numbers of a line lie in a strip; the lines after it follow until the part ends.
-static double *place(const ecki_gram_panel *panel, int64_t line, int64_t strip)
-{
-    const int64_t at = (line / DEPTH * panel->strips + strip) * DEPTH + line % DEPTH;
-    return panel->data + at * panel->strip;
 }
 
 // Part of a strip: columns first .. end of the panel, which is `at` in the block.

@@ -15,7 +15,6 @@ enum { BLOCK = 64 }; // the largest block size LAPACK chooses for these routines
 
 void dsytrd_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, double *d,
              double *e, double *tau, double *work, const int32_t *lwork, int32_t *info, size_t);
-void dsterf_(const int32_t *n, double *d, double *e, int32_t *info);
 void dstemr_(const char *jobz, const char *range, const int32_t *n, double *d, double *e,
              const double *vl, const double *vu, const int32_t *il, const int32_t *iu, int32_t *m,
              double *w, double *z, const int32_t *ldz, const int32_t *nzc, int32_t *isuppz,
@@ -114,22 +113,6 @@ eck_status ecki_dsytrd(ecki_tridiagonal *t, double *a, eck_error *err)
     const int32_t n = (int32_t)t->n;
     dsytrd_("U", &n, a, &n, t->diagonal, t->off_diagonal, t->tau, w.work, &w.lwork, &info, 1);
     status = require_zero(info, "dsytrd", err);
-done:
-    workspace_clear(&w);
-    return status;
-}
-
-eck_status ecki_dsterf(int64_t n, double *d, double *e, int64_t *info_out, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    workspace w = { 0 };
-    int32_t info = 0;
-    *info_out = 0;
-    if (n == 0) return ECK_OK;
-    ECK_TRY(workspace_init(&w, "dsterf", n, 0, 0, err));
-    const int32_t order = (int32_t)n;
-    dsterf_(&order, d, e, &info);
-    status = hand_on(info_out, info, "dsterf", err);
 done:
     workspace_clear(&w);
     return status;

@@ -24,9 +24,6 @@ typedef struct ecki_tridiagonal {
  * superdiagonal. */
 eck_status ecki_dsytrd(ecki_tridiagonal *t, double *a, eck_error *err);
 
-/** Values of a tridiagonal matrix, ascending, into d; destroys e. */
-eck_status ecki_dsterf(int64_t n, double *d, double *e, int64_t *info_out, eck_error *err);
-
 /** Places in the order of the values, the largest first: first .. first + count - 1. */
 typedef struct ecki_places {
     int64_t first, count;

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "linalg/bisect.h"
 #include "linalg/gemm.h"
 #include "linalg/lapack.h"
 #include "linalg/op.h"
@@ -108,7 +109,7 @@ static eck_status estimate_largest(double *out, const spectral_run *run, eck_err
     eck_status status = ECK_OK;
     const int64_t n = run->n, most = ecki_min(STEPS, n);
     double *basis = NULL, alpha[STEPS], beta[STEPS];
-    int64_t count = 0, info = 0;
+    int64_t count = 0;
     ECK_ALLOC_RAW(basis, (most + 1) * n);
     ecki_random_fill_normal(basis, n, 0, 0, 0);
     const double start = length_of(basis, n);
@@ -118,10 +119,9 @@ static eck_status estimate_largest(double *out, const spectral_run *run, eck_err
         ECK_TRY(lanczos_step(run, basis, count + 1, &alpha[count], &beta[count], err));
         count++;
     } while (count < most && beta[count - 1] > 1e-12 * fabs(alpha[0]));
-    ECK_TRY(ecki_dsterf(count, alpha, beta, &info, err));
-    ECK_REQUIRE(info == 0, ECK_E_SOLVER, -1, "dsterf did not converge: %lld values left",
-                (long long)info);
-    *out = fmax(alpha[count - 1], 0.0);
+    const ecki_tridiagonal t = { count, alpha, beta, NULL };
+    ECK_TRY(ecki_bisect(out, &t, (ecki_places){ 0, 1 }, 1, err));
+    *out = fmax(*out, 0.0);
 done:
     ecki_free(basis);
     return status;

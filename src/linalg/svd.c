@@ -148,7 +148,7 @@ static eck_status finish_exact(eck_svd **out, ecki_svd_job *job, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_svd_options *const o = &job->options;
-    job->solver = "dsterf";
+    job->solver = "bisection";
     ECK_TRY(eck_rule_rank(&job->rank, &job->spectrum->info, o->rule, o->target, o->rank, err));
     if (ecki_wants_factors(o)) {
         ECK_TRY(require_memory(job, job->rank, err));

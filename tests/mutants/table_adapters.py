@@ -37,6 +37,13 @@ ADAPTERS = [
         "tests": ["factored"],
     },
     {
+        "name": "values-that-are-not-looked-for-count-as-zeros",
+        "file": "src/decompose/factored_grams.c",
+        "old": "return k < a->t.n ? fmax(rest2, 0) : 0;",
+        "new": "return 0;",
+        "tests": ["factored"],
+    },
+    {
         "name": "grams-serve-where-terms-cancel",
         "file": "src/decompose/factored_grams.c",
         "old": "static const double gram_rounding = 64;",

@@ -45,6 +45,20 @@ LINALG = [
         "tests": ["derive", "exact"],
     },
     {
+        "name": "minors-that-grow-small-vanish",
+        "file": "src/linalg/bisect.c",
+        "old": "(small & (ecki_i64x8)(one * BACK))",
+        "new": "(small & (ecki_i64x8)one)",
+        "tests": ["bisect"],
+    },
+    {
+        "name": "a-value-at-a-shift-counts-as-below-it",
+        "file": "src/linalg/bisect.c",
+        "old": "while (j < each && below[i * each + j] <= part->place)",
+        "new": "while (j < each && below[i * each + j] <= part->place + 1)",
+        "tests": ["bisect"],
+    },
+    {
         "name": "a-reflector-of-a-vector-whose-squares-have-no-digits",
         "file": "src/linalg/chase_kernel_tmpl.c",
         "old": "if (x[0] * x[0] + tail2 < LEAST)",

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
+#include "decompose/factored_parts.h"
 #include "eckart/factored.h"
 #include "eckart/svd.h"
 
@@ -170,6 +171,35 @@ static void test_against_dense(void **state)
         check_sum(&m, cases[i].k, cases[i].k);
         made_free(&m);
     }
+}
+
+// Where the leading values are all that is wanted, the others are known by what they sum to: norm and tails are those of
+// the whole, to the 1e-9 of the norm that Grams promise.
+static void test_leading_alone(void **state)
+{
+    (void)state;
+    const int64_t ranks[] = { 1, 12, 40, 59, 60 };
+    made m = make(200, 150, 10, 6, false);
+    eck_factored *all = NULL, *leading = NULL;
+
+    for (int i = 0; i < 5; i++) {
+        const int64_t k = ranks[i];
+        assert_int_equal(eck_factored_create(&all, m.terms, m.count, k, NULL), ECK_OK);
+        assert_int_equal(ecki_factored_borrow(&leading, m.terms, m.count, k, NULL), ECK_OK);
+        const eck_factored_info *a = eck_factored_get_info(all),
+                                *b = eck_factored_get_info(leading);
+        assert_int_equal(a->count, 60);
+        assert_int_equal(b->count, b->orthogonal ? 60 : k);
+        assert_true(fabs(a->norm - b->norm) <= 1e-9 * a->norm);
+        for (int64_t j = 0; j <= b->count; j++) {
+            assert_true(fabs(a->tails[j] - b->tails[j]) <= 1e-9);
+            assert_true(j == b->count || fabs(a->values[j] - b->values[j]) <= 1e-9 * a->norm);
+        }
+        assert_true(k == 60 || b->orthogonal || b->tails[k] > 1e-6);
+        eck_factored_free(leading);
+        eck_factored_free(all);
+    }
+    made_free(&m);
 }
 
 // Terms that cancel but for a part 1e-6 as large: Grams would lose it and must step aside.
@@ -337,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_against_dense), cmocka_unit_test(test_cancellation),
         cmocka_unit_test(test_far_numbers),   cmocka_unit_test(test_zero),
         cmocka_unit_test(test_refusals),      cmocka_unit_test(test_algebra),
+        cmocka_unit_test(test_leading_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
