@@ -20,13 +20,16 @@ void bench_clear(bench_layers *layers)
 
 // ---- places
 
-// Padding that makes of what comes in what goes out.
+// Padding that makes of what comes in what goes out; a transposed convolution cuts it off, or adds to its end.
 static void pad(eck_place *place, const eck_stage *dense, int32_t d, int64_t output)
 {
     const int64_t stride = dense->stride[d] > 0 ? dense->stride[d] : place->stride[d];
     const int64_t dilation = dense->dilation[d] > 0 ? dense->dilation[d] : place->dilation[d];
     const int64_t reach = dilation * (dense->kernel[d] - 1) + 1;
-    const int64_t total = (output - 1) * stride + reach - place->input[d];
+    const int64_t made = (place->input[d] - 1) * stride + reach;
+    const bool turned = dense->kind == ECK_STAGE_CONV_TRANSPOSE;
+    const int64_t total = turned ? made - output : (output - 1) * stride + reach - place->input[d];
+    place->output_padding[d] = turned && total < 0 ? -total : 0;
     place->pad_begin[d] = total > 0 ? total / 2 : 0;
     place->pad_end[d] = total > 0 ? total - total / 2 : 0;
 }
@@ -62,7 +65,8 @@ static bool shape_fits(int64_t *sizes, const char *text, const eck_layer *layer)
     return fits;
 }
 
-// Where --shape says that a layer stands: strides a file does not tell are 1, and padding keeps the sizes.
+// Where --shape says that a layer stands: strides a file does not tell are 1, and padding keeps the sizes, of a transposed
+// convolution times its stride.
 static eck_status place_of_shape(bench_layer *out, session *run, const bench_wish *wish,
                                  const eck_layer *layer)
 {
@@ -83,7 +87,9 @@ static eck_status place_of_shape(bench_layer *out, session *run, const bench_wis
     out->places->batch = sizes[0];
     for (int32_t d = 0; d < layer->dense.spatial; d++) {
         out->places->input[d] = sizes[1 + d];
-        pad(out->places, &layer->dense, d, sizes[1 + d]);
+        const bool grows =
+            layer->dense.kind == ECK_STAGE_CONV_TRANSPOSE && layer->dense.stride[d] > 0;
+        pad(out->places, &layer->dense, d, sizes[1 + d] * (grows ? layer->dense.stride[d] : 1));
     }
     out->what.place_count = 1;
     return ECK_OK;
@@ -123,7 +129,8 @@ static int64_t find_factored(const eck_model *after, const char *name)
 
 static bool can_run(const eck_layer *layer)
 {
-    return layer->dense.kind == ECK_STAGE_LINEAR || layer->dense.kind == ECK_STAGE_CONV;
+    return layer->dense.kind == ECK_STAGE_LINEAR || layer->dense.kind == ECK_STAGE_CONV ||
+           layer->dense.kind == ECK_STAGE_CONV_TRANSPOSE;
 }
 
 // Fills one layer; *wanted_out false: it is not to be timed.

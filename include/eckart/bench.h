@@ -20,7 +20,8 @@ extern "C" {
 /** A layer to be timed; all borrowed. */
 typedef struct eck_bench_layer {
     const char *name;
-    const eck_stage *dense; /**< linear or convolution; its numbers do not matter */
+    const eck_stage
+        *dense; /**< linear or convolution, transposed or not; its numbers do not matter */
     const eck_place *places; /**< where it is used */
     int64_t place_count; /**< at least 1 */
     const eck_point *points; /**< methods and ranks */

@@ -22,21 +22,25 @@ typedef struct eck_place {
     uint32_t version; /**< 1 */
     int64_t batch; /**< images; rows (tokens) of a linear layer; default 1 */
     int64_t input[ECK_SPATIAL_MAX]; /**< spatial sizes of what comes in; of a convolution only */
-    int64_t pad_begin[ECK_SPATIAL_MAX], pad_end[ECK_SPATIAL_MAX]; /**< default 0 */
+    /** Zeros put around what comes in; of a transposed convolution what is cut off of what it makes; default 0. */
+    int64_t pad_begin[ECK_SPATIAL_MAX], pad_end[ECK_SPATIAL_MAX];
     /** For a stage that does not know its own (-1, of a file that does not say); default 1. */
     int64_t stride[ECK_SPATIAL_MAX], dilation[ECK_SPATIAL_MAX];
+    /** Of a transposed convolution: sizes added at the end, each less than the stride; default 0. */
+    int64_t output_padding[ECK_SPATIAL_MAX];
 } eck_place;
 
 #define ECK_PLACE_INIT \
     { \
-        1, 1, { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 }, { 1, 1, 1 }, \
+        1, 1, { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 }, { 1, 1, 1 }, { 1, 1, 1 }, \
         { \
-            1, 1, 1 \
+            0, 0, 0 \
         } \
     }
 
 /** Spatial sizes of what a layer makes at a place: (input + padding - dilation (kernel - 1) - 1) / stride + 1, rounded down;
- *  at most 0: it does not fit. out ECK_SPATIAL_MAX numbers. Returns how many there are. */
+ *  of a transposed convolution stride (input - 1) + dilation (kernel - 1) + 1 - padding + output_padding. At most 0: it does
+ *  not fit. out ECK_SPATIAL_MAX numbers. Returns how many there are. */
 ECK_API int32_t eck_place_output(int64_t *out, const eck_place *place, const eck_stage *stage);
 
 /** A chain made ready for one place. */
@@ -44,15 +48,17 @@ typedef struct eck_runner eck_runner;
 
 /**
  * Makes a chain ready to run: weights in F32, in the layout the processor likes. In each dimension the padding goes with
- * the first stage wider than one tap, and with the first stage where none is.
+ * the first stage wider than one tap, and with the first stage where none is; in a chain with transposed convolutions, with
+ * the first of these that is wider than one tap, or with the last of them.
  *
  * out      owned by the caller, eck_runner_free(); keeps nothing of its arguments
- * chain    linear stages alone, or convolutions alone, of 1 to 3 dimensions, with any groups; every stage with its weight
+ * chain    linear stages alone, or convolutions alone, transposed or not, of 1 to 3 dimensions, with any groups; every stage
+ *          with its weight
  * place    NULL = ECK_PLACE_INIT
  * context  threads: of every run
  * Errors   ECK_E_SHAPE a stage does not fit its neighbour, its weight or its input; ECK_E_RANGE a number of the place;
  *          ECK_E_UNSUPPORTED a stage of another kind; ECK_E_NOMEM
- * Source   oneDNN, direct convolution and inner product
+ * Source   oneDNN, direct convolution, direct deconvolution and inner product
  */
 ECK_API eck_status eck_runner_create(eck_runner **out, const eck_chain *chain,
                                      const eck_place *place, const eck_context *context,

@@ -161,18 +161,41 @@ static dnnl_memory_desc_t any_layout(const dnnl_memory_desc_t *plain)
     return any;
 }
 
+/** Of the weight as the stage holds it. To oneDNN outputs come before inputs, in a transposed convolution too. */
+static eck_status weight_layout(dnnl_memory_desc_t *out, const ecki_window *w, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t outputs = w->out / w->groups, inputs = w->in / w->groups;
+    const int skip = w->groups > 1 ? 0 : 1;
+    int64_t sizes[DNNL_MAX_NDIMS] = { w->groups, w->transposed ? inputs : outputs,
+                                      w->transposed ? outputs : inputs };
+    dnnl_memory_desc_t stored;
+
+    for (int32_t d = 0; d < w->spatial; d++)
+        sizes[3 + d] = w->kernel[d];
+    ECK_TRY(plain_layout(&stored, 3 + w->spatial - skip, sizes + skip, err));
+    *out = stored;
+    if (w->transposed) {
+        int turn[DNNL_MAX_NDIMS];
+        for (int i = 0; i < stored.ndims; i++)
+            turn[i] = i;
+        turn[1 - skip] = 2 - skip;
+        turn[2 - skip] = 1 - skip;
+        TRY_DNNL(dnnl_memory_desc_permute_axes(out, &stored, turn), "layout");
+    }
+done:
+    return status;
+}
+
 static eck_status shapes_find(layer_shapes *out, const ecki_window *w, eck_error *err)
 {
     eck_status status = ECK_OK;
     int64_t source[DNNL_MAX_NDIMS] = { w->batch, w->in },
             target[DNNL_MAX_NDIMS] = { w->batch, w->out };
-    const bool grouped = w->groups > 1;
-    int64_t weight[DNNL_MAX_NDIMS] = { w->groups, w->out / w->groups, w->in / w->groups };
 
     for (int32_t d = 0; d < w->spatial; d++) {
         source[2 + d] = w->input[d];
         target[2 + d] = w->output[d];
-        weight[3 + d] = w->kernel[d];
         out->stride[d] = w->stride[d];
         out->dilation[d] = w->dilation[d] - 1;
         out->pad_begin[d] = w->pad_begin[d];
@@ -180,8 +203,7 @@ static eck_status shapes_find(layer_shapes *out, const ecki_window *w, eck_error
     }
     ECK_TRY(plain_layout(&out->source, 2 + w->spatial, source, err));
     ECK_TRY(plain_layout(&out->target, 2 + w->spatial, target, err));
-    ECK_TRY(plain_layout(&out->weight, (grouped ? 3 : 2) + w->spatial,
-                         grouped ? weight : weight + 1, err));
+    ECK_TRY(weight_layout(&out->weight, w, err));
     ECK_TRY(plain_layout(&out->bias, 1, &w->out, err));
 done:
     return status;
@@ -196,6 +218,7 @@ static eck_status kernel_find(dnnl_primitive_desc_t *out, const ecki_net *net, c
                              target = any_layout(&s->target);
     const dnnl_memory_desc_t *addend = bias ? &s->bias : NULL;
     dnnl_convolution_desc_t conv;
+    dnnl_deconvolution_desc_t deconv;
     dnnl_inner_product_desc_t product;
 
     if (w->spatial == 0) {
@@ -204,6 +227,13 @@ static eck_status kernel_find(dnnl_primitive_desc_t *out, const ecki_net *net, c
                  "inner product");
         TRY_DNNL(dnnl_primitive_desc_create(out, &product, net->attributes, net->engine, NULL),
                  "inner product");
+    } else if (w->transposed) {
+        TRY_DNNL(dnnl_dilated_deconvolution_forward_desc_init(
+                     &deconv, dnnl_forward_inference, dnnl_deconvolution_direct, &source, &weight,
+                     addend, &target, s->stride, s->dilation, s->pad_begin, s->pad_end),
+                 "transposed convolution");
+        TRY_DNNL(dnnl_primitive_desc_create(out, &deconv, net->attributes, net->engine, NULL),
+                 "transposed convolution");
     } else {
         TRY_DNNL(dnnl_dilated_convolution_forward_desc_init(
                      &conv, dnnl_forward_inference, dnnl_convolution_direct, &source, &weight,

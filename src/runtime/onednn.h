@@ -5,12 +5,15 @@
 #ifndef ECKI_ONEDNN_H
 #define ECKI_ONEDNN_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "eckart/stage.h"
 
 /** One layer where it stands; all numbers fit each other. */
 typedef struct ecki_window {
     int32_t spatial; /**< 0: linear */
+    bool transposed; /**< a transposed convolution: padding is cut off */
     int64_t batch, in, out, groups;
     int64_t input[ECK_SPATIAL_MAX], output[ECK_SPATIAL_MAX];
     int64_t kernel[ECK_SPATIAL_MAX], stride[ECK_SPATIAL_MAX], dilation[ECK_SPATIAL_MAX];
@@ -23,7 +26,8 @@ typedef struct ecki_net ecki_net;
 eck_status ecki_net_create(ecki_net **out, int64_t layers, eck_error *err);
 void ecki_net_free(ecki_net *net);
 
-/** Adds a layer behind those that are there. weight [out, in/groups, kernel...]; bias [out] or NULL; both are copied. */
+/** Adds a layer behind those that are there. weight [out, in/groups, kernel...], transposed
+ * [in, out/groups, kernel...]; bias [out] or NULL; both are copied. */
 eck_status ecki_net_add(ecki_net *net, const ecki_window *window, const float *weight,
                         const float *bias, eck_error *err);
 

@@ -20,14 +20,18 @@ void eck_runner_free(eck_runner *runner)
 
 int32_t eck_place_output(int64_t *out, const eck_place *place, const eck_stage *stage)
 {
-    const int32_t spatial = stage->kind == ECK_STAGE_CONV ? stage->spatial : 0;
+    const bool transposed = stage->kind == ECK_STAGE_CONV_TRANSPOSE;
+    const int32_t spatial = stage->kind == ECK_STAGE_CONV || transposed ? stage->spatial : 0;
 
     for (int32_t d = 0; d < spatial; d++) {
         const int64_t stride = stage->stride[d] == -1 ? place->stride[d] : stage->stride[d];
         const int64_t dilation = stage->dilation[d] == -1 ? place->dilation[d] : stage->dilation[d];
-        const int64_t left = place->input[d] + place->pad_begin[d] + place->pad_end[d] -
-                             dilation * (stage->kernel[d] - 1) - 1;
+        const int64_t reach = dilation * (stage->kernel[d] - 1) + 1;
+        const int64_t padding = place->pad_begin[d] + place->pad_end[d];
+        const int64_t left = place->input[d] + padding - reach;
         out[d] = left < 0 ? 0 : left / stride + 1;
+        if (transposed)
+            out[d] = stride * (place->input[d] - 1) + reach - padding + place->output_padding[d];
     }
     return spatial;
 }
@@ -41,12 +45,25 @@ static eck_status check_number(int64_t number, int64_t low, const char *what, in
                       what, (long long)number, (long long)low, SIZE_MAX_DNNL);
 }
 
-/** The stage that pads along a dimension: the first wider than one tap, or the first. */
+/** The stage that pads along a dimension: the first wider than one tap, or the first. Among transposed convolutions, if there
+ * are any: the first of these wider than one tap, or the last. */
 static int32_t padding_stage(const eck_chain *chain, int32_t d)
 {
-    for (int32_t i = 0; i < chain->count; i++)
+    int32_t last = -1;
+
+    for (int32_t i = 0; i < chain->count; i++) {
+        if (chain->stages[i].kind != ECK_STAGE_CONV_TRANSPOSE) continue;
         if (chain->stages[i].kernel[d] > 1) return i;
-    return 0;
+        last = i;
+    }
+    for (int32_t i = 0; i < chain->count && last < 0; i++)
+        if (chain->stages[i].kernel[d] > 1) return i;
+    return ecki_max(last, 0);
+}
+
+static bool is_convolution(const eck_stage *stage)
+{
+    return stage->kind == ECK_STAGE_CONV || stage->kind == ECK_STAGE_CONV_TRANSPOSE;
 }
 
 /** Weight and channels of a stage, behind one that makes `channels`. */
@@ -56,7 +73,7 @@ static eck_status check_stage(const eck_stage *stage, int32_t i, int64_t channel
     int64_t shape[ECK_DIMS_MAX];
     const bool linear = stage->kind == ECK_STAGE_LINEAR;
 
-    ECK_REQUIRE(linear || stage->kind == ECK_STAGE_CONV, ECK_E_UNSUPPORTED, -1,
+    ECK_REQUIRE(linear || is_convolution(stage), ECK_E_UNSUPPORTED, -1,
                 "stage %d is of kind %d: linear stages and convolutions run", i, (int)stage->kind);
     ECK_REQUIRE(linear || (stage->spatial >= 1 && stage->spatial <= ECK_SPATIAL_MAX), ECK_E_SHAPE,
                 -1, "stage %d has %d spatial dimensions: 1 to %d are allowed", i, stage->spatial,
@@ -82,8 +99,27 @@ done:
     return status;
 }
 
+/** The output of a transposed convolution along a dimension: stride (input - 1) + reach - padding + more. */
+static eck_status window_turned(ecki_window *w, int32_t d, int64_t more, int32_t i, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t reach = w->dilation[d] * (w->kernel[d] - 1) + 1;
+    const int64_t made = w->stride[d] * (w->input[d] - 1) + reach;
+    const int64_t padding = w->pad_begin[d] + w->pad_end[d];
+
+    ECK_REQUIRE(more >= 0 && more < w->stride[d], ECK_E_RANGE, -1,
+                "stage %d: output padding %lld: 0 to %lld are allowed, less than the stride", i,
+                (long long)more, (long long)w->stride[d] - 1);
+    ECK_REQUIRE(padding < made + more, ECK_E_SHAPE, -1, "stage %d: padding cuts %lld off of %lld",
+                i, (long long)padding, (long long)(made + more));
+    w->output[d] = made - padding + more;
+    ECK_TRY(check_number(w->output[d], 1, "output size", i, err));
+done:
+    return status;
+}
+
 /** One dimension of a window, from what comes in: output = (input + padding - reach) / stride + 1. */
-static eck_status window_axis(ecki_window *w, int32_t d, int32_t i, eck_error *err)
+static eck_status window_axis(ecki_window *w, int32_t d, int64_t more, int32_t i, eck_error *err)
 {
     eck_status status = ECK_OK;
 
@@ -93,6 +129,7 @@ static eck_status window_axis(ecki_window *w, int32_t d, int32_t i, eck_error *e
     ECK_TRY(check_number(w->dilation[d], 1, "dilation", i, err));
     ECK_TRY(check_number(w->pad_begin[d], 0, "padding", i, err));
     ECK_TRY(check_number(w->pad_end[d], 0, "padding", i, err));
+    if (w->transposed) return window_turned(w, d, more, i, err);
     const int64_t reach = w->dilation[d] * (w->kernel[d] - 1) + 1;
     const int64_t padded = w->input[d] + w->pad_begin[d] + w->pad_end[d];
     ECK_REQUIRE(reach <= padded, ECK_E_SHAPE, -1,
@@ -110,8 +147,8 @@ static eck_status window_find(ecki_window *out, const eck_chain *chain, int32_t 
 {
     eck_status status = ECK_OK;
     const eck_stage *stage = &chain->stages[i];
-    const bool conv = stage->kind == ECK_STAGE_CONV;
-    ecki_window w = { .spatial = conv ? stage->spatial : 0,
+    ecki_window w = { .spatial = is_convolution(stage) ? stage->spatial : 0,
+                      .transposed = stage->kind == ECK_STAGE_CONV_TRANSPOSE,
                       .batch = place->batch,
                       .in = stage->in,
                       .out = stage->out,
@@ -128,7 +165,7 @@ static eck_status window_find(ecki_window *out, const eck_chain *chain, int32_t 
         w.dilation[d] = stage->dilation[d] == -1 ? place->dilation[d] : stage->dilation[d];
         w.pad_begin[d] = pads ? place->pad_begin[d] : 0;
         w.pad_end[d] = pads ? place->pad_end[d] : 0;
-        ECK_TRY(window_axis(&w, d, i, err));
+        ECK_TRY(window_axis(&w, d, pads ? place->output_padding[d] : 0, i, err));
     }
     *out = w;
 done:

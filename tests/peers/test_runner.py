@@ -20,6 +20,20 @@ CASES = {
     "dilated": dict(batch=1, channels=(5, 9), input=(15, 13), kernel=(5, 3), padding=(4, 0), dilation=(2, 1)),
     "depthwise": dict(batch=1, channels=(10, 20), input=(9, 9), kernel=(3, 3), padding=(1, 1), groups=10),
     "point": dict(batch=3, channels=(8, 6), input=(7, 7), kernel=(1, 1), stride=(2, 2), padding=(1, 0)),
+    "up-line": dict(
+        batch=2, channels=(6, 8), input=(9,), kernel=(4,), stride=(3,), padding=(1,), output_padding=(2,), groups=2, transposed=True
+    ),
+    "up-plane": dict(
+        batch=2, channels=(16, 12), input=(7, 6), kernel=(3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 0),
+        transposed=True,
+    ),
+    "up-dilated": dict(
+        batch=1, channels=(5, 9), input=(6, 5), kernel=(5, 3), stride=(3, 1), padding=(4, 0), dilation=(2, 1), transposed=True
+    ),
+    "up-point": dict(batch=1, channels=(8, 6), input=(4, 5), kernel=(1, 1), stride=(2, 2), output_padding=(0, 1), transposed=True),
+    "up-space": dict(
+        batch=1, channels=(4, 6), input=(3, 4, 3), kernel=(3, 2, 3), stride=(1, 2, 2), padding=(1, 0, 1), groups=2, transposed=True
+    ),
     "space": dict(batch=1, channels=(4, 6), input=(6, 7, 8), kernel=(3, 1, 3), stride=(1, 2, 2), padding=(1, 0, 1), groups=2),
 }
 
@@ -43,6 +57,8 @@ def run(case, x, weight, bias):
     lib, error = library(), eck_error()
     spatial, place, stage = len(case["kernel"]), ECK_PLACE_INIT(), eck_stage()
     stage.kind = eck_stage_kind.ECK_STAGE_CONV if spatial else eck_stage_kind.ECK_STAGE_LINEAR
+    if case.get("transposed"):
+        stage.kind = eck_stage_kind.ECK_STAGE_CONV_TRANSPOSE
     stage.spatial, stage.groups = spatial, case.get("groups", 1)
     setattr(stage, "in", case["channels"][0])
     stage.out = case["channels"][1]
@@ -55,6 +71,7 @@ def run(case, x, weight, bias):
         if inside:
             place.input[d] = case["input"][d]
             place.pad_begin[d] = place.pad_end[d] = case.get("padding", (0,) * 3)[d]
+            place.output_padding[d] = case.get("output_padding", (0,) * 3)[d]
     stage.weight, stage.bias = owned(lib, weight), owned(lib, bias)
     runner = ctypes.POINTER(eck_runner)()
     chain = eck_chain(ctypes.pointer(stage), 1)
@@ -77,11 +94,14 @@ def test_as_torch(name):
     random = np.random.default_rng(4)
     whole = lambda *shape: random.integers(-4, 5, shape).astype(np.float32)
     (ins, outs), groups = case["channels"], case.get("groups", 1)
-    x, weight, bias = whole(case["batch"], ins, *case["input"]), whole(outs, ins // groups, *case["kernel"]), whole(outs)
+    transposed = case.get("transposed", False)
+    channels = (ins, outs // groups) if transposed else (outs, ins // groups)
+    x, weight, bias = whole(case["batch"], ins, *case["input"]), whole(*channels, *case["kernel"]), whole(outs)
     given = [torch.from_numpy(a) for a in (x, weight, bias)]
     if case["kernel"]:
-        layer = getattr(torch.nn.functional, f"conv{len(case['kernel'])}d")
-        want = layer(*given, **{k: case[k] for k in ("stride", "padding", "dilation", "groups") if k in case})
+        layer = getattr(torch.nn.functional, f"conv{'_transpose' * transposed}{len(case['kernel'])}d")
+        known = ("stride", "padding", "output_padding", "dilation", "groups")
+        want = layer(*given, **{k: case[k] for k in known if k in case})
     else:
         want = torch.nn.functional.linear(*given)
     found = run(case, x, weight, bias)

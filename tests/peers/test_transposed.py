@@ -124,6 +124,20 @@ def test_exact_ranks(tmp_path, method, name):
 # ---- what it costs, what is left alone
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_bench(tmp_path, name):
+    """Every layer and every chain of it runs where the graph has it, whatever its padding."""
+    graph, _ = graph_of("svd", name)
+    graph.save(tmp_path / "in.onnx")
+    options = ("--method", "auto", "--min-size", 1, "--rounds", 3, "--json")
+    (layer,) = json.loads(eckart_command(tmp_path, "bench", "in.onnx", *options))["layers"]
+    assert layer["name"] == "up" and layer["kind"] == "conv_transpose"
+    wide = sum(k > 1 for k in CASES[name][0])
+    wanted = {m for m in METHODS if m == "svd" or wide > (m in ("spatial", "tt"))}  # timed even where a size of its own forbids it
+    assert {point["method"] for point in layer["points"]} == {"dense"} | wanted
+    assert all(point["milliseconds"] > 0 for point in layer["points"])
+
+
 @pytest.mark.parametrize("name", ["uneven", "groups", "one-wide", "solid"])
 @pytest.mark.parametrize("method", METHODS)
 def test_costs(tmp_path, method, name):

@@ -18,6 +18,7 @@ class eck_place(Structure):
     pad_end: Any
     stride: Any
     dilation: Any
+    output_padding: Any
     _fields_ = [
         ("version", c_uint32),
         ("batch", c_int64),
@@ -26,6 +27,7 @@ class eck_place(Structure):
         ("pad_end", c_int64 * ECK_SPATIAL_MAX),
         ("stride", c_int64 * ECK_SPATIAL_MAX),
         ("dilation", c_int64 * ECK_SPATIAL_MAX),
+        ("output_padding", c_int64 * ECK_SPATIAL_MAX),
     ]
 
 
@@ -58,7 +60,7 @@ class eck_timing_options(Structure):
 
 
 def ECK_PLACE_INIT() -> eck_place:
-    return eck_place(1, 1, (1, 1, 1), (0, 0, 0), (0, 0, 0), (1, 1, 1), (1, 1, 1))
+    return eck_place(1, 1, (1, 1, 1), (0, 0, 0), (0, 0, 0), (1, 1, 1), (1, 1, 1), (0, 0, 0))
 
 
 def ECK_TIMING_OPTIONS_INIT() -> eck_timing_options:

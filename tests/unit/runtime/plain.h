@@ -1,4 +1,5 @@
-/** A layer by definition: y[n,o,p] = b[o] + sum over i, t of w[o,i,t] x[n,i,p * stride + t * dilation - pad]. */
+/** A layer by definition: y[n,o,p] = b[o] + sum over i, t of w[o,i,t] x[n,i,p * stride + t * dilation - pad], and transposed
+ * y[n,o,p] = b[o] + sum over i, t, q of w[i,o,t] x[n,i,q] where p = q * stride + t * dilation - pad. */
 #ifndef PLAIN_H
 #define PLAIN_H
 
@@ -42,13 +43,14 @@ static inline void fill_stage(eck_stage *stage, uint64_t stream, double most, bo
 /** Sizes along up to three dimensions; those a layer has not are one. */
 typedef struct plain_axis {
     int64_t input, output, kernel, stride, dilation, pad;
+    bool transposed;
 } plain_axis;
 
 static inline void plain_axes(plain_axis axes[3], const eck_stage *stage, const eck_place *place)
 {
     for (int d = 0; d < 3; d++) {
         plain_axis *a = &axes[d];
-        *a = (plain_axis){ 1, 1, 1, 1, 1, 0 };
+        *a = (plain_axis){ 1, 1, 1, 1, 1, 0, false };
         if (stage->kind == ECK_STAGE_LINEAR || d >= stage->spatial) continue;
         a->input = place->input[d];
         a->kernel = stage->kernel[d];
@@ -59,7 +61,21 @@ static inline void plain_axes(plain_axis axes[3], const eck_stage *stage, const 
                      a->dilation * (a->kernel - 1) - 1) /
                         a->stride +
                     1;
+        a->transposed = stage->kind == ECK_STAGE_CONV_TRANSPOSE;
+        if (a->transposed)
+            a->output = (a->input - 1) * a->stride + a->dilation * (a->kernel - 1) + 1 -
+                        place->pad_begin[d] - place->pad_end[d] + place->output_padding[d];
     }
+}
+
+/** What a tap of an output looks at along an axis, -1: nothing. */
+static inline int64_t plain_source(const plain_axis *a, int64_t at, int64_t tap)
+{
+    const int64_t there = at + a->pad - tap * a->dilation;
+    const int64_t from =
+        a->transposed ? there / a->stride : at * a->stride + tap * a->dilation - a->pad;
+    if (a->transposed && (there < 0 || there % a->stride != 0)) return -1;
+    return from < a->input ? from : -1;
 }
 
 /** Sum over the taps of one channel; x and w begin there. `sign` false: of absolute values. */
@@ -71,12 +87,10 @@ static inline double plain_taps(const plain_axis axes[3], const double *x, const
     for (int64_t i = 0; i < axes[0].kernel; i++)
         for (int64_t j = 0; j < axes[1].kernel; j++)
             for (int64_t k = 0; k < axes[2].kernel; k++) {
-                const int64_t p = at[0] * axes[0].stride + i * axes[0].dilation - axes[0].pad;
-                const int64_t q = at[1] * axes[1].stride + j * axes[1].dilation - axes[1].pad;
-                const int64_t r = at[2] * axes[2].stride + k * axes[2].dilation - axes[2].pad;
-                if (p < 0 || q < 0 || r < 0 || p >= axes[0].input || q >= axes[1].input ||
-                    r >= axes[2].input)
-                    continue;
+                const int64_t p = plain_source(&axes[0], at[0], i);
+                const int64_t q = plain_source(&axes[1], at[1], j);
+                const int64_t r = plain_source(&axes[2], at[2], k);
+                if (p < 0 || q < 0 || r < 0) continue;
                 const double product = x[(p * axes[1].input + q) * axes[2].input + r] *
                                        w[(i * axes[1].kernel + j) * axes[2].kernel + k];
                 sum += sign ? product : fabs(product);
@@ -103,14 +117,17 @@ static inline double *plain_layer(const eck_stage *stage, eck_place *place, cons
         const int64_t n = i / out / stage->out, o = i / out % stage->out, p = i % out;
         const int64_t at[3] = { p / axes[2].output / axes[1].output,
                                 p / axes[2].output % axes[1].output, p % axes[2].output };
-        const double *w = (const double *)stage->weight->data + o * width * taps;
+        const bool turned = stage->kind == ECK_STAGE_CONV_TRANSPOSE;
+        const double *const all = stage->weight->data;
+        const double *w = turned ? all + (o / height * width * height + o % height) * taps
+                                 : all + o * width * taps;
         const double b = stage->bias ? ((const double *)stage->bias->data)[o] : 0;
         y[i] = sign ? b : fabs(b);
         for (int64_t c = 0; c < width; c++)
             y[i] += plain_taps(axes, x + (n * stage->in + o / height * width + c) * in,
-                               w + c * taps, at, sign);
+                               w + c * (turned ? height : 1) * taps, at, sign);
     }
-    for (int d = 0; d < stage->spatial && stage->kind == ECK_STAGE_CONV; d++)
+    for (int d = 0; d < stage->spatial && stage->kind != ECK_STAGE_LINEAR; d++)
         place->input[d] = axes[d].output;
     return y;
 }

@@ -15,18 +15,85 @@ typedef struct shape_case {
     int32_t spatial; // 0: linear
     int64_t batch, input[3], kernel[3], stride[3], dilation[3], pad_begin[3], pad_end[3];
     bool bias;
+    bool transposed;
+    int64_t output_padding[3];
 } shape_case;
 
 static const shape_case CASES[] = {
-    { 7, 5, 1, 0, 3, { 1, 1, 1 }, { 1 }, { 1 }, { 1 }, { 0 }, { 0 }, false },
-    { 33, 50, 1, 0, 1, { 1, 1, 1 }, { 1 }, { 1 }, { 1 }, { 0 }, { 0 }, true },
-    { 6, 4, 1, 1, 2, { 11 }, { 3 }, { 1 }, { 1 }, { 1 }, { 1 }, true },
-    { 6, 8, 2, 1, 1, { 12 }, { 5 }, { 2 }, { 2 }, { 3 }, { 1 }, false },
-    { 5, 7, 1, 2, 2, { 9, 8 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, true },
-    { 4, 6, 2, 2, 1, { 10, 7 }, { 3, 5 }, { 2, 1 }, { 1, 2 }, { 2, 0 }, { 0, 4 }, false },
-    { 16, 32, 1, 2, 1, { 14, 14 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, true },
-    { 8, 8, 8, 2, 1, { 7, 9 }, { 3, 3 }, { 1, 1 }, { 2, 2 }, { 2, 2 }, { 2, 2 }, false },
-    { 6, 9, 3, 2, 1, { 8, 8 }, { 1, 1 }, { 2, 3 }, { 1, 1 }, { 1, 0 }, { 0, 2 }, true },
+    { 7, 5, 1, 0, 3, { 1, 1, 1 }, { 1 }, { 1 }, { 1 }, { 0 }, { 0 }, false, false, { 0 } },
+    { 33, 50, 1, 0, 1, { 1, 1, 1 }, { 1 }, { 1 }, { 1 }, { 0 }, { 0 }, true, false, { 0 } },
+    { 6, 4, 1, 1, 2, { 11 }, { 3 }, { 1 }, { 1 }, { 1 }, { 1 }, true, false, { 0 } },
+    { 6, 8, 2, 1, 1, { 12 }, { 5 }, { 2 }, { 2 }, { 3 }, { 1 }, false, false, { 0 } },
+    { 5,
+      7,
+      1,
+      2,
+      2,
+      { 9, 8 },
+      { 3, 3 },
+      { 1, 1 },
+      { 1, 1 },
+      { 1, 1 },
+      { 1, 1 },
+      true,
+      false,
+      { 0 } },
+    { 4,
+      6,
+      2,
+      2,
+      1,
+      { 10, 7 },
+      { 3, 5 },
+      { 2, 1 },
+      { 1, 2 },
+      { 2, 0 },
+      { 0, 4 },
+      false,
+      false,
+      { 0 } },
+    { 16,
+      32,
+      1,
+      2,
+      1,
+      { 14, 14 },
+      { 3, 3 },
+      { 2, 2 },
+      { 1, 1 },
+      { 0, 0 },
+      { 1, 1 },
+      true,
+      false,
+      { 0 } },
+    { 8,
+      8,
+      8,
+      2,
+      1,
+      { 7, 9 },
+      { 3, 3 },
+      { 1, 1 },
+      { 2, 2 },
+      { 2, 2 },
+      { 2, 2 },
+      false,
+      false,
+      { 0 } },
+    { 6,
+      9,
+      3,
+      2,
+      1,
+      { 8, 8 },
+      { 1, 1 },
+      { 2, 3 },
+      { 1, 1 },
+      { 1, 0 },
+      { 0, 2 },
+      true,
+      false,
+      { 0 } },
     { 4,
       4,
       1,
@@ -38,7 +105,9 @@ static const shape_case CASES[] = {
       { 1, 1, 2 },
       { 1, 0, 2 },
       { 1, 1, 2 },
-      true },
+      true,
+      false,
+      { 0 } },
     { 6,
       4,
       2,
@@ -50,7 +119,94 @@ static const shape_case CASES[] = {
       { 1, 1, 1 },
       { 0, 1, 0 },
       { 0, 1, 1 },
-      false },
+      false,
+      false,
+      { 0 } },
+    { 6, 4, 1, 1, 2, { 7 }, { 4 }, { 2 }, { 1 }, { 1 }, { 1 }, true, true, { 0 } },
+    { 5,
+      7,
+      1,
+      2,
+      2,
+      { 6, 5 },
+      { 3, 3 },
+      { 2, 2 },
+      { 1, 1 },
+      { 1, 1 },
+      { 1, 0 },
+      true,
+      true,
+      { 1, 0 } },
+    { 8,
+      6,
+      2,
+      2,
+      1,
+      { 5, 6 },
+      { 3, 5 },
+      { 1, 3 },
+      { 2, 1 },
+      { 0, 2 },
+      { 1, 1 },
+      false,
+      true,
+      { 0, 2 } },
+    { 16,
+      16,
+      1,
+      2,
+      1,
+      { 9, 9 },
+      { 2, 2 },
+      { 2, 2 },
+      { 1, 1 },
+      { 0, 0 },
+      { 0, 0 },
+      true,
+      true,
+      { 0, 0 } },
+    { 6,
+      9,
+      3,
+      2,
+      1,
+      { 4, 5 },
+      { 1, 3 },
+      { 2, 1 },
+      { 1, 1 },
+      { 0, 1 },
+      { 0, 1 },
+      false,
+      true,
+      { 1, 0 } },
+    { 4,
+      6,
+      1,
+      2,
+      1,
+      { 4, 3 },
+      { 1, 1 },
+      { 2, 2 },
+      { 1, 1 },
+      { 0, 0 },
+      { 0, 0 },
+      true,
+      true,
+      { 0, 1 } },
+    { 4,
+      6,
+      2,
+      3,
+      1,
+      { 3, 4, 3 },
+      { 3, 2, 3 },
+      { 1, 2, 2 },
+      { 1, 1, 1 },
+      { 1, 0, 1 },
+      { 0, 0, 1 },
+      true,
+      true,
+      { 0, 1, 0 } },
 };
 
 enum { CASE_COUNT = sizeof CASES / sizeof *CASES };
@@ -60,6 +216,7 @@ static eck_stage dense_of(const shape_case *c)
     eck_stage stage = c->spatial == 0
                           ? eck_stage_linear(c->in, c->out)
                           : eck_stage_conv(c->in, c->out, c->groups, c->spatial, c->kernel);
+    if (c->transposed) stage.kind = ECK_STAGE_CONV_TRANSPOSE;
     for (int d = 0; d < c->spatial; d++) {
         stage.stride[d] = c->stride[d];
         stage.dilation[d] = c->dilation[d];
@@ -75,6 +232,7 @@ static eck_place place_of(const shape_case *c)
         place.input[d] = c->input[d];
         place.pad_begin[d] = c->pad_begin[d];
         place.pad_end[d] = c->pad_end[d];
+        place.output_padding[d] = c->output_padding[d];
     }
     return place;
 }
@@ -183,7 +341,7 @@ static eck_point point_of(eck_method method, const eck_stage *dense)
     if (method == ECK_METHOD_CP || method == ECK_METHOD_TT) point.rank_count = wide + 1;
     for (int32_t i = 0; i < point.rank_count; i++)
         point.ranks[i] = method == ECK_METHOD_DEPTHWISE
-                             ? 2 * dense->in
+                             ? 2 * (dense->kind == ECK_STAGE_CONV ? dense->in : dense->out)
                              : dense->groups * (method == ECK_METHOD_CP ? 3 : 2 + i % 2);
     return point;
 }
@@ -217,6 +375,20 @@ static double bound_of(const eck_chain *chain)
     return terms * 0x1p-24;
 }
 
+/** True if a stage has the padding along a dimension, as the header says. */
+static bool pads(const eck_chain *chain, int32_t i, int d)
+{
+    int32_t where = -1;
+    for (int32_t j = chain->count - 1; j >= 0; j--) // the first that is wide comes last
+        if (chain->stages[j].kind == ECK_STAGE_CONV_TRANSPOSE &&
+            (where < 0 || chain->stages[j].kernel[d] > 1))
+            where = j;
+    if (where >= 0) return where == i;
+    for (int32_t j = chain->count - 1; j >= 0; j--)
+        if (chain->stages[j].kernel[d] > 1) where = j;
+    return i == (where < 0 ? 0 : where);
+}
+
 /** A chain of a method, as it is run and as the kernel it multiplies out to is convolved. */
 static void compare_method(eck_method method, const shape_case *c, bool whole, double *worst)
 {
@@ -226,7 +398,8 @@ static void compare_method(eck_method method, const shape_case *c, bool whole, d
     eck_place place = place_of(c);
     int64_t count;
 
-    assert_int_equal(eck_chain_outline(&chain, &dense, &point, NULL), ECK_OK);
+    eck_error err = ECK_ERROR_INIT;
+    if (eck_chain_outline(&chain, &dense, &point, &err) != ECK_OK) fail_msg("%s", err.message);
     for (int32_t i = 0; i < chain.count; i++)
         fill_stage(&chain.stages[i], (uint64_t)(30 + 2 * i), whole ? 2 : 0,
                    i + 1 == chain.count && c->bias);
@@ -241,13 +414,8 @@ static void compare_method(eck_method method, const shape_case *c, bool whole, d
     for (int32_t i = 0; i < chain.count && !whole; i++) {
         eck_place here = step;
         for (int d = 0; d < c->spatial; d++) {
-            bool first = chain.stages[i].kernel[d] > 1;
-            for (int32_t j = 0; j < i; j++)
-                first = first && chain.stages[j].kernel[d] == 1;
-            bool none = i == 0;
-            for (int32_t j = 0; j < chain.count; j++)
-                none = none && chain.stages[j].kernel[d] == 1;
-            if (!first && !none) here.pad_begin[d] = here.pad_end[d] = 0;
+            if (!pads(&chain, i, d))
+                here.pad_begin[d] = here.pad_end[d] = here.output_padding[d] = 0;
         }
         double *next = plain_layer(&chain.stages[i], &here, size, false);
         memcpy(step.input, here.input, sizeof step.input);
@@ -341,6 +509,30 @@ static void test_places_refused(void **state)
     eck_array_free(stage.bias);
 }
 
+static void test_transposed_refused(void **state)
+{
+    (void)state;
+    eck_stage stage = eck_stage_conv(4, 3, 1, 1, (const int64_t[]){ 3 });
+    const eck_chain chain = { &stage, 1 };
+    eck_place place = ECK_PLACE_INIT;
+
+    stage.kind = ECK_STAGE_CONV_TRANSPOSE;
+    fill_stage(&stage, 1, 4, false);
+    place.input[0] = 5;
+    place.stride[0] = 2;
+    place.output_padding[0] = 2;
+    refused(ECK_E_RANGE, &chain, &place, "stage 0: output padding 2: 0 to 1 are allowed");
+    place.output_padding[0] = -1;
+    refused(ECK_E_RANGE, &chain, &place, "output padding -1");
+    place.output_padding[0] = 1;
+    place.pad_begin[0] = place.pad_end[0] = 6; // of 2 * 4 + 3 + 1
+    refused(ECK_E_SHAPE, &chain, &place, "stage 0: padding cuts 12 off of 12");
+    stage.weight->shape[0] = 3;
+    stage.weight->shape[1] = 4;
+    refused(ECK_E_SHAPE, &chain, &place, "its weight is not of its shape");
+    eck_array_free(stage.weight);
+}
+
 static void test_chains_refused(void **state)
 {
     (void)state;
@@ -385,8 +577,11 @@ static void test_chains_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),         cmocka_unit_test(test_place_fills_in),
-        cmocka_unit_test(test_methods),        cmocka_unit_test(test_places_refused),
+        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_place_fills_in),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_places_refused),
+        cmocka_unit_test(test_transposed_refused),
         cmocka_unit_test(test_chains_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

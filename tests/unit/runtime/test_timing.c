@@ -19,9 +19,8 @@ static bool watch(void *user, const char *what, int64_t done, int64_t total)
 
 static void make_runners(eck_runner **out, eck_stage *stages)
 {
-    const eck_place place = {
-        1, 2, { 9, 9, 1 }, { 1, 1, 0 }, { 1, 1, 0 }, { 1, 1, 1 }, { 1, 1, 1 }
-    };
+    const eck_place place = { 1,           2,           { 9, 9, 1 }, { 1, 1, 0 },
+                              { 1, 1, 0 }, { 1, 1, 1 }, { 1, 1, 1 }, { 0, 0, 0 } };
 
     stages[0] = eck_stage_conv(8, 12, 1, 2, (const int64_t[]){ 3, 3 });
     stages[1] = eck_stage_linear(30, 20);
