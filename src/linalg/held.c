@@ -154,7 +154,6 @@ eck_status ecki_held_make(ecki_held *out, const eck_operator *a, ecki_holding pl
     const eck_operator_info *const info = &a->info;
     hold_job job = { .a = a, .by_columns = plan.by_columns };
     ecki_held held = { NULL, NULL };
-    char *name = NULL;
     cut_tiles(&job);
     const int64_t tiles = (info->rows + job.lines - 1) / job.lines * job.across;
     const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), tiles));
@@ -167,10 +166,7 @@ eck_status ecki_held_make(ecki_held *out, const eck_operator *a, ecki_holding pl
         view = eck_view_transposed(
             eck_view_matrix(held.numbers, info->storage, info->cols, info->rows));
     ECK_TRY(eck_operator_dense(&held.op, view, err));
-    name = ecki_strdup(a->name);
-    ECK_HAVE(name);
-    ecki_free(held.op->name);
-    held.op->info.name = held.op->name = name;
+    ECK_TRY(ecki_operator_rename(held.op, a->name, err));
     *out = held;
     held = (ecki_held){ NULL, NULL };
 done:

@@ -75,6 +75,9 @@ eck_status ecki_operator_measure(ecki_measure *out, const eck_operator *a,
 eck_status ecki_operator_factored(eck_operator **out, eck_view u, const double *s, eck_view v,
                                   eck_error *err);
 
+/** Another name for messages, copied. */
+eck_status ecki_operator_rename(eck_operator *a, const char *name, eck_error *err);
+
 /** A sparse matrix that others hold by rows and by columns; borrows both. */
 eck_status ecki_operator_lines(eck_operator **out, const ecki_lines both[2], const char *name,
                                bool symmetric, eck_error *err);

@@ -65,6 +65,17 @@ done:
     return status;
 }
 
+eck_status ecki_operator_rename(eck_operator *a, const char *name, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    char *const copy = ecki_strdup(name);
+    ECK_HAVE(copy);
+    ecki_free(a->name);
+    a->info.name = a->name = copy;
+done:
+    return status;
+}
+
 void eck_operator_free(eck_operator *a)
 {
     if (!a) return;

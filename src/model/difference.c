@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/op.h"
 #include "linalg/pool.h"
 #include "model/adapter_parts.h"
 #include "tensor/codec.h"
@@ -303,12 +304,15 @@ eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room
     ECK_TRY(ecki_parallel_for(panels, threads, hold_panel, &job, err));
     const eck_view view = eck_view_matrix(room->room, ECK_DTYPE_F32, info->rows, info->cols);
     ECK_TRY(eck_operator_dense(&dense, view, err));
+    ECK_TRY(ecki_operator_rename(dense, info->name, err));
     for (int64_t i = 0; i < panels; i++)
         sum += job.rounded[i];
     eck_operator_free(pair->difference);
     pair->difference = dense;
     pair->rounded = sqrt(sum);
+    dense = NULL;
 done:
+    eck_operator_free(dense);
     ecki_pool_clear(&job.panels);
     ecki_free(job.rounded);
     return status;

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import made
 import numpy as np
@@ -65,6 +66,33 @@ def test_it_does_not_grow_with_the_model(sizes, command):
     few, many = (peak(sizes[layers], *COMMANDS[command]) for layers in (FEW, MANY))
     print(f"{command}: {few / 1e6:.1f} MB for {FEW} layers, {many / 1e6:.1f} MB for {MANY}")
     assert many - few <= ALLOWED
+
+
+def test_a_limit_counts_the_held_difference(tmp_path):
+    """The decomposition has what the difference, held in memory, leaves of the limit: a byte less is refused, before anything
+    is written; with so much the peak stays below it, beside what the process and the BLAS (32 MB a thread) hold anyway."""
+    size, rank = 1024, 500  # half of all terms: the decomposition holds many times the difference
+    rng, base = np.random.default_rng(7), np.random.default_rng(8).standard_normal((size, size), dtype=np.float32)
+    save_file({"layers.0.up.weight": base}, tmp_path / "base.safetensors")
+    change = rng.standard_normal((size, size), dtype=np.float32) * np.float32(0.01)
+    save_file({"layers.0.up.weight": base + change}, tmp_path / "tuned.safetensors")
+
+    def extract(limit):
+        arguments = ["lora", "extract", "base.safetensors", "tuned.safetensors", "-o", f"out-{limit}", "--rank", str(rank),
+                     "--engine", "exact", "--memory", str(limit), "--threads", "2", "-q"]
+        return run_measured([os.environ["ECKART_COMMAND"], *arguments], cwd=tmp_path)
+
+    room, low = 4 * size * size, 24_000_000
+    refused, idle = extract(low)
+    assert refused.returncode == 1
+    needed, left = (int(n) for n in re.search(r"factoring 'layers.0.up.weight' needs (\d+) bytes, (\d+) are", refused.stderr).groups())
+    assert left == low - room
+    refused, _ = extract(needed + room - 1)
+    assert refused.returncode == 1 and not (tmp_path / f"out-{needed + room - 1}").exists()
+    done, held = extract(needed + room)
+    assert done.returncode == 0, done.stderr
+    print(f"limit {(needed + room) / 1e6:.1f} MB, idle {idle / 1e6:.1f} MB, peak {held / 1e6:.1f} MB")
+    assert held <= needed + room + idle + 2 * 32 * 2**20
 
 
 def test_the_tuned_model_is_the_sum(sizes):

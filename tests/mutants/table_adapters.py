@@ -9,6 +9,13 @@ ADAPTERS = [
         "tests": ["adapter_whole"],
     },
     {
+        "name": "a-decomposition-takes-the-room-of-the-difference-too",
+        "file": "src/model/adapter_extract.c",
+        "old": "if (rest.memory > 0) rest.memory -= room;",
+        "new": "if (rest.memory > 0) rest.memory -= 0 * room;",
+        "tests": ["tests/faults/test_adapter_memory.py"],
+    },
+    {
         "name": "a-tied-head-written-twice",
         "file": "src/model/adapter_vocabulary.c",
         "old": "        if (own >= 0 && own != extra)",
