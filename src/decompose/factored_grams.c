@@ -18,6 +18,7 @@
 #include "linalg/bisect.h"
 #include "linalg/gemm.h"
 #include "linalg/gram.h"
+#include "linalg/inverse.h"
 #include "linalg/lapack.h"
 #include "tensor/codec.h"
 
@@ -194,7 +195,7 @@ static eck_status leading_vectors(double *out, const attempt *a, int64_t k, eck_
     ECK_ALLOC_RAW(z, n * n);
     for (int64_t i = 0; i < k; i++)
         a->spare[i] = a->values[k - 1 - i] * a->values[k - 1 - i];
-    if (k <= n / 4) ECK_TRY(ecki_dstein(z, t, a->spare, k, &info, err));
+    if (k <= n / 4) ECK_TRY(ecki_inverse_iteration(z, t, a->spare, k, &info, err));
     if (info != 0 && k <= n / 2) ECK_TRY(ecki_dstemr(z, t, (ecki_places){ 0, k }, &info, err));
     if (info != 0) {
         ECK_TRY(ecki_dstedc(z, t, &info, err));

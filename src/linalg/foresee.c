@@ -8,6 +8,7 @@
 #include "eckart/svd.h"
 #include "linalg/certificate.h"
 #include "linalg/fused.h"
+#include "linalg/inverse.h"
 #include "linalg/krylov_lane.h"
 #include "linalg/lapack.h"
 #include "linalg/op.h"
@@ -101,13 +102,19 @@ static double gram_phase(const sizes *s)
     return square + 5.0 * blocks + 6.0 * s->n + larger(larger(panel, reduction), packing);
 }
 
+// Portions of vectors side by side, each by whichever way takes more.
+static double portions_of(const sizes *s)
+{
+    const double portions = larger(smaller(s->threads, floor(s->k / 96.0)), 1.0);
+    return portions * larger(28.0 * s->n, ecki_inverse_numbers(s->n, smaller(s->k, ECKI_TOGETHER)));
+}
+
 // The packed reflectors, the near factor, a solver's vectors and workspace.
 static double vectors_phase(const sizes *s)
 {
     const bool few = s->k <= floor(s->n / 4.0);
     const double z = few ? s->n * s->k : s->n * s->n;
-    const double portions = larger(smaller(s->threads, floor(s->k / 96.0)), 1.0);
-    const double solver = few ? portions * 28.0 * s->n : s->n * s->n + 10.0 * s->n;
+    const double solver = few ? portions_of(s) : s->n * s->n + 10.0 * s->n;
     const double apply = two_stages(s) ? 385.0 * s->n + 128.0 * s->k + 32768.0
                                        : smaller(256.0, s->n) * s->n + 64.0 * s->k + 4200.0;
     return kept(s) + 6.0 * s->n + s->n * s->k + z + larger(solver, apply);
@@ -135,9 +142,8 @@ static double deflated_phase(const sizes *s)
     const double square = s->n * s->n * (1.0 + 1.0 / ECKI_BAND) + 67.0 * s->n;
     const double copies = square + 0.5 * square + s->n;
     const double outliers = square + 5.0 * 48.0 * s->n + 24.0 * 48.0 * 48.0;
-    const double portions = larger(smaller(s->threads, floor(s->k / 96.0)), 1.0) * 28.0 * s->n;
-    const double vectors =
-        0.5 * square + 1.5 * s->n * s->k + larger(portions, 200.0 * s->n + 64.0 * s->k + 32768.0);
+    const double vectors = 0.5 * square + 1.5 * s->n * s->k +
+                           larger(portions_of(s), 200.0 * s->n + 64.0 * s->k + 32768.0);
     const double turned = s->compact ? 0.0 : 6.0 * s->k * s->k + 512.0 * s->k;
     return larger(larger(copies, outliers), larger(vectors, (s->n + s->m) * s->k + turned));
 }

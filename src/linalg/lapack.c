@@ -20,9 +20,6 @@ void dstemr_(const char *jobz, const char *range, const int32_t *n, double *d, d
              double *w, double *z, const int32_t *ldz, const int32_t *nzc, int32_t *isuppz,
              int32_t *tryrac, double *work, const int32_t *lwork, int32_t *iwork,
              const int32_t *liwork, int32_t *info, size_t, size_t);
-void dstein_(const int32_t *n, const double *d, const double *e, const int32_t *m, const double *w,
-             const int32_t *iblock, const int32_t *isplit, double *z, const int32_t *ldz,
-             double *work, int32_t *iwork, int32_t *ifail, int32_t *info);
 void dstedc_(const char *compz, const int32_t *n, double *d, double *e, double *z,
              const int32_t *ldz, double *work, const int32_t *lwork, int32_t *iwork,
              const int32_t *liwork, int32_t *info, size_t);
@@ -142,40 +139,6 @@ eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, ecki_places places,
 done:
     ecki_free(support);
     ecki_free(values);
-    workspace_clear(&w);
-    return status;
-}
-
-// True if an off-diagonal number is lost in rounding beside its neighbours: T is two matrices then.
-static bool falls_apart(const ecki_tridiagonal *t)
-{
-    for (int64_t i = 0; i + 1 < t->n; i++) {
-        const double beside = sqrt(fabs(t->diagonal[i]) * fabs(t->diagonal[i + 1]));
-        if (!(fabs(t->off_diagonal[i]) > DBL_EPSILON * beside)) return true;
-    }
-    return false;
-}
-
-eck_status ecki_dstein(double *z, const ecki_tridiagonal *t, const double *values, int64_t count,
-                       int64_t *info_out, eck_error *err)
-{
-    eck_status status = ECK_OK;
-    workspace w = { 0 };
-    int32_t info = 0;
-    *info_out = 1;
-    ECK_TRY(workspace_init(&w, "dstein", t->n, 5 * t->n, t->n + 3 * ecki_max(count, t->n), err));
-    if (falls_apart(t)) goto done;
-    const int32_t n = (int32_t)t->n, m = (int32_t)count;
-    // one block, and it ends at n
-    int32_t *const block = w.integers + n, *const split = block + ecki_max(m, n);
-    int32_t *const failed = split + ecki_max(m, n);
-    for (int32_t i = 0; i < m; i++)
-        block[i] = 1;
-    split[0] = n;
-    dstein_(&n, t->diagonal, t->off_diagonal, &m, values, block, split, z, &n, w.work, w.integers,
-            failed, &info);
-    status = hand_on(info_out, info, "dstein", err);
-done:
     workspace_clear(&w);
     return status;
 }

@@ -34,11 +34,6 @@ typedef struct ecki_places {
 eck_status ecki_dstemr(double *z, const ecki_tridiagonal *t, ecki_places places, int64_t *info_out,
                        eck_error *err);
 
-/** Vectors of given values, ascending, z column-major [n,count], by inverse iteration: cheap for few of many. info_out is
- * positive too when T falls into parts, whose values would have to be kept apart. */
-eck_status ecki_dstein(double *z, const ecki_tridiagonal *t, const double *values, int64_t count,
-                       int64_t *info_out, eck_error *err);
-
 /** All vectors, ascending, z column-major [n,n]. */
 eck_status ecki_dstedc(double *z, const ecki_tridiagonal *t, int64_t *info_out, eck_error *err);
 

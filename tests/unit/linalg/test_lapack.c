@@ -39,17 +39,14 @@ static void reduction_and_vectors(void **state)
     expect_ok(ecki_bisect(falling, &t, (ecki_places){ 0, N }, 1, &err), &err);
     for (int i = 0; i < N; i++)
         values[i] = falling[N - 1 - i];
-    for (int method = 0; method < 3; method++) {
-        static const char *const names[] = { "A z - lambda z, dstemr", "A z - lambda z, dstedc",
-                                             "A z - lambda z, dstein" };
+    for (int method = 0; method < 2; method++) {
+        static const char *const names[] = { "A z - lambda z, dstemr", "A z - lambda z, dstedc" };
         const int64_t k = method == 1 ? N : 5;
         info = -1;
         if (method == 0)
             expect_ok(ecki_dstemr(z, &t, (ecki_places){ 0, k }, &info, &err), &err);
-        else if (method == 1)
-            expect_ok(ecki_dstedc(z, &t, &info, &err), &err);
         else
-            expect_ok(ecki_dstein(z, &t, values + N - k, k, &info, &err), &err);
+            expect_ok(ecki_dstedc(z, &t, &info, &err), &err);
         expect_info(info, 0);
         // The reflectors lie above the superdiagonal, in columns 1 .. N-1.
         const ecki_reflectors h = { reduced + N, N - 1, N - 1, tau, N };
@@ -65,18 +62,6 @@ static void reduction_and_vectors(void **state)
         // ||A z - lambda z|| <= c n u ||A||, ||A||_2 below 2 sqrt(n) + 4.
         expect_at_most(names[method], worst, 10.0 * N * 0x1p-53 * 14.0);
     }
-}
-
-// Inverse iteration leaves to others what falls into parts.
-static void parts_are_left_alone(void **state)
-{
-    (void)state;
-    eck_error err = ECK_ERROR_INIT;
-    double d[4] = { 1.0, 2.0, 3.0, 4.0 }, e[4] = { 0.5, 0x1p-60, 0.5, 0.0 }, value = 4.2, z[4];
-    int64_t info = 0;
-    const ecki_tridiagonal t = { 4, d, e, NULL };
-    expect_ok(ecki_dstein(z, &t, &value, 1, &info, &err), &err);
-    assert_true(info > 0);
 }
 
 // L^T A L by LAPACK and written out.
@@ -214,7 +199,6 @@ static void nothing_and_too_much(void **state)
     ecki_tridiagonal huge = { large, x, x, x };
     assert_int_equal(ecki_dsytrd(&huge, x, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dstemr(x, &huge, (ecki_places){ 0, 1 }, &info, &err), ECK_E_SHAPE);
-    assert_int_equal(ecki_dstein(x, &huge, x, 1, &info, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dsygst(x, x, large, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dstedc(x, &huge, &info, &err), ECK_E_SHAPE);
     assert_int_equal(ecki_dgeqrf(x, large, 1, large, x, &err), ECK_E_SHAPE);
@@ -230,7 +214,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reduction_and_vectors),
-        cmocka_unit_test(parts_are_left_alone),
         cmocka_unit_test(congruence),
         cmocka_unit_test(qr),
         cmocka_unit_test(three_solvers),

@@ -52,12 +52,12 @@ static void few_and_all(void **state)
     (void)state;
     sample a = sample_create(120, 80, ECK_DTYPE_F32, 0.97, 1),
            large = sample_create(700, 600, ECK_DTYPE_F32, 1.0, 1);
-    check(&a, 20, false, "dstein");
+    check(&a, 20, false, "inverse iteration");
     check(&a, 20, true, "dstedc");
     check(&a, 21, false, "dstedc");
     check(&a, 80, false, "dstedc");
-    check(&a, 1, false, "dstein");
-    check(&large, 5, false, "dstein"); // more reflectors than one block holds
+    check(&a, 1, false, "inverse iteration");
+    check(&large, 5, false, "inverse iteration"); // more reflectors than one block holds
     sample_free(&large);
     sample_free(&a);
 }
@@ -95,17 +95,17 @@ static void portions(void **state)
 }
 
 // Portions found side by side, by each of the two solvers: the same bits for any threads.
-static void portions_on_threads(int64_t n, const char *expected)
+static void portions_on_threads(const sample *a, const char *expected)
 {
     enum { K = 240 };
-    sample dense = sample_create(n + 40, n, ECK_DTYPE_F32, 1.0, 7);
+    const int64_t n = a->cols;
     eck_spectrum *spectrum = NULL;
     eck_error err = ECK_ERROR_INIT;
     const char *solver = NULL;
     const size_t bytes = (size_t)(n * K) * sizeof(double);
     double *const one = test_malloc(bytes), *const many = test_malloc(bytes);
     eck_context context = ECK_CONTEXT_INIT;
-    expect_ok(eck_spectrum_create(&spectrum, dense.op, NULL, &err), &err);
+    expect_ok(eck_spectrum_create(&spectrum, a->op, NULL, &err), &err);
     for (context.threads = 1; context.threads <= 3; context.threads++) {
         const ecki_vector_request request = { K, false, &context };
         // The reflectors of one stage are applied by the BLAS: on one thread.
@@ -120,14 +120,22 @@ static void portions_on_threads(int64_t n, const char *expected)
     test_free(many);
     test_free(one);
     eck_spectrum_free(spectrum);
-    sample_free(&dense);
 }
 
 static void solvers(void **state)
 {
     (void)state;
-    portions_on_threads(1000, "dstein");
-    portions_on_threads(1060, "dstemr");
+    enum { N = 980 };
+    double *const numbers = test_calloc(N * N, sizeof *numbers);
+    sample dense = sample_create(1040, 1000, ECK_DTYPE_F32, 1.0, 7);
+    portions_on_threads(&dense, "inverse iteration");
+    sample_free(&dense);
+    for (int i = 0; i < N; i++) // every value twice
+        numbers[i * N + i] = 1.0 + 0.25 * (i / 2);
+    sample twice = sample_of(numbers, N, N, ECK_DTYPE_F32);
+    portions_on_threads(&twice, "dstemr");
+    sample_free(&twice);
+    test_free(numbers);
 }
 
 int main(void)
