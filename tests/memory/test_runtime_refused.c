@@ -3,7 +3,7 @@
 
 #include "eckart/report.h"
 
-/** A chain of three convolutions, made ready, run and timed. */
+/** A chain of three convolutions, one of them transposed, made ready, run and timed. */
 static eck_status runner_scenario(void *self, eck_error *err)
 {
     static const int64_t k11[] = { 1, 1 }, k33[] = { 3, 3 };
@@ -16,6 +16,7 @@ static eck_status runner_scenario(void *self, eck_error *err)
     float x[3 * 16] = { 0 }, y[4 * 16] = { 0 };
 
     (void)self;
+    stages[1].kind = ECK_STAGE_CONV_TRANSPOSE;
     for (int d = 0; d < 2; d++) {
         place.input[d] = 4;
         place.pad_begin[d] = place.pad_end[d] = 1;

