@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import numpy
+import onnx
 import safetensors.numpy
 
 COMMAND = pathlib.Path(os.environ["ECKART_COMMAND"])
@@ -88,6 +89,18 @@ def adapters(folder):
     safetensors.numpy.save_file(half, folder / "half.safetensors")
 
 
+def rising(path):
+    """A graph of two transposed convolutions, up and far: what comes in is doubled, then tripled, the second in two groups."""
+    weights = {"up.weight": (16, 8, 4, 4), "far.weight": (8, 4, 3, 3)}
+    tensors = [onnx.numpy_helper.from_array(numpy.ones(shape, numpy.float32), name) for name, shape in weights.items()]
+    node = lambda x, y, w, **attributes: onnx.helper.make_node("ConvTranspose", [x, w], [y], **attributes)
+    up = node("x", "h", "up.weight", strides=[2, 2], pads=[1, 1, 1, 1])
+    far = node("h", "y", "far.weight", strides=[3, 3], pads=[1, 1, 1, 1], output_padding=[2, 2], group=2)
+    value = lambda name, sizes: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes)
+    graph = onnx.helper.make_graph([up, far], "rising", [value("x", [1, 16, 4, 5])], [value("y", [1, 8, 24, 30])], tensors)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+
+
 def make_inputs(folder):
     """Everything the cases name, in a folder."""
     a = matrix_of(range(16, 0, -1)).astype(numpy.float32)
@@ -111,6 +124,7 @@ def make_inputs(folder):
     (model / "README.md").write_text("made by tests\n")
     safetensors.numpy.save_file(weights(), folder / "single.safetensors", metadata={"format": "pt"})
     adapters(folder)
+    rising(folder / "rising.onnx")
 
 
 def environment(folder, **more):
