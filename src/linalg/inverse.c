@@ -95,8 +95,10 @@ ECKI_CLONES static void solve(const inverse_job *job, bool whole, double *residu
     const int64_t n = job->n;
     ecki_f64x8 sum = zero, behind = zero, beyond = zero, lengths;
     for (int64_t i = 0; whole && i + 1 < n; i++) {
-        exchange(&job->rows[i].changed, &x[i], &x[i + 1]);
-        x[i + 1] -= job->rows[i].factor * x[i];
+        const row *const r = &job->rows[i];
+        ecki_f64x8 low = x[i + 1];
+        exchange(&r->changed, &x[i], &low);
+        x[i + 1] = low - r->factor * x[i];
     }
     for (int64_t i = n - 1; i >= 0; i--) {
         const row *const r = &job->rows[i];
