@@ -2,7 +2,7 @@
 // from the two before it without a division, and WIDTH shifts x go through the recurrence together. Every computed minor
 // is that of a matrix whose numbers differ from T - x by a few u each, so that each count is right for a matrix within
 // 6 u g of T, if no minor leaves the range: every STEPS of them the last two are brought back into it. Always true: what
-// is found depends on T and the place alone, as every lane works for itself.
+// is found depends on T and the places asked for alone, as every lane works for itself.
 #include "linalg/bisect.h"
 
 #include <math.h>
@@ -24,8 +24,8 @@ static const double LEAST = 0x1p-90;
 // The larger of two minors in a row, M: a step takes it down to no less than M LEAST^2 / 4, and up to no more than 4 M. STEPS
 // of them stay within a factor BACK, and what is below SMALL or above LARGE comes to lie between by it.
 static const double SMALL = 0x1p-250, LARGE = 0x1p480, BACK = 0x1p728;
-static const double NARROW =
-    0x1p-53; // an interval that is cut no more: below 1 no number may lie inside
+// An interval that is cut no more: below 1 no number may lie inside.
+static const double NARROW = 0x1p-53;
 // A value nearer to 0 than that is 0: those of a part of T that has none come out so.
 static const double ZERO = 4 * LEAST;
 
@@ -220,7 +220,7 @@ static eck_status values_task(void *self, int64_t index, eck_error *err)
 }
 
 // Counts that are not exact may bring near values out of order by what they are wrong by.
-static void order(double *values, int64_t count)
+static void sink(double *values, int64_t count)
 {
     for (int64_t i = 1; i < count; i++)
         values[i] = fmin(values[i], values[i - 1]);
@@ -238,7 +238,7 @@ eck_status ecki_bisect(double *values, const ecki_tridiagonal *t, ecki_places pl
     ECK_TRY(take(&job, t, err));
     ECK_TRY(make_grid(&job, threads, err));
     ECK_TRY(ecki_parallel_for(groups, threads, values_task, &job, err));
-    order(values, places.count);
+    sink(values, places.count);
 done:
     ecki_free(job.diagonal);
     ecki_free(job.squares);

@@ -158,8 +158,8 @@ static void find_some(double *out, bool *found, const inverse_job *job, const do
     for (int pass = 1; pass < PASSES && !enough; pass++) {
         solve(job, true, residuals);
         enough = true;
-        for (int l = 0; l < LANES;
-             l++) // what has left the range has a residual that is no number, or 0
+        // what has left the range has a residual that is no number, or 0
+        for (int l = 0; l < LANES; l++)
             enough = enough && residuals[l] <= ENOUGH && residuals[l] > 0.0;
     }
     *found = *found && enough;

@@ -73,7 +73,8 @@ static void check(const matrix *m, int64_t count)
     }
     // found to 64 u g (ENOUGH), a pass as much again by rounding; by making them orthogonal four times that (APART)
     expect_at_most("T z - lambda z", worst, 4.0 * 2.0 * 64.0 * 0x1p-53);
-    expect_at_most("z^T z - I", off, (double)(8 + n) * 0x1p-53);
+    // 8 sqrt(k) u as orthonormal.h promises, and n u of the sums here
+    expect_at_most("z^T z - I", off, (8.0 * sqrt((double)count) + (double)n) * 0x1p-53);
 }
 
 static void against_the_definition(void **state)
