@@ -65,8 +65,7 @@ static bool shape_fits(int64_t *sizes, const char *text, const eck_layer *layer)
     return fits;
 }
 
-// Where --shape says that a layer stands: strides a file does not tell are 1, and padding keeps the sizes, of a transposed
-// convolution times its stride.
+// Where --shape says that a layer stands: strides a file does not tell are 1, and padding keeps the sizes.
 static eck_status place_of_shape(bench_layer *out, session *run, const bench_wish *wish,
                                  const eck_layer *layer)
 {
@@ -87,9 +86,7 @@ static eck_status place_of_shape(bench_layer *out, session *run, const bench_wis
     out->places->batch = sizes[0];
     for (int32_t d = 0; d < layer->dense.spatial; d++) {
         out->places->input[d] = sizes[1 + d];
-        const bool grows =
-            layer->dense.kind == ECK_STAGE_CONV_TRANSPOSE && layer->dense.stride[d] > 0;
-        pad(out->places, &layer->dense, d, sizes[1 + d] * (grows ? layer->dense.stride[d] : 1));
+        pad(out->places, &layer->dense, d, sizes[1 + d]);
     }
     out->what.place_count = 1;
     return ECK_OK;

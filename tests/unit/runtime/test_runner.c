@@ -15,85 +15,18 @@ typedef struct shape_case {
     int32_t spatial; // 0: linear
     int64_t batch, input[3], kernel[3], stride[3], dilation[3], pad_begin[3], pad_end[3];
     bool bias;
-    bool transposed;
-    int64_t output_padding[3];
 } shape_case;
 
 static const shape_case CASES[] = {
-    { 7, 5, 1, 0, 3, { 1, 1, 1 }, { 1 }, { 1 }, { 1 }, { 0 }, { 0 }, false, false, { 0 } },
-    { 33, 50, 1, 0, 1, { 1, 1, 1 }, { 1 }, { 1 }, { 1 }, { 0 }, { 0 }, true, false, { 0 } },
-    { 6, 4, 1, 1, 2, { 11 }, { 3 }, { 1 }, { 1 }, { 1 }, { 1 }, true, false, { 0 } },
-    { 6, 8, 2, 1, 1, { 12 }, { 5 }, { 2 }, { 2 }, { 3 }, { 1 }, false, false, { 0 } },
-    { 5,
-      7,
-      1,
-      2,
-      2,
-      { 9, 8 },
-      { 3, 3 },
-      { 1, 1 },
-      { 1, 1 },
-      { 1, 1 },
-      { 1, 1 },
-      true,
-      false,
-      { 0 } },
-    { 4,
-      6,
-      2,
-      2,
-      1,
-      { 10, 7 },
-      { 3, 5 },
-      { 2, 1 },
-      { 1, 2 },
-      { 2, 0 },
-      { 0, 4 },
-      false,
-      false,
-      { 0 } },
-    { 16,
-      32,
-      1,
-      2,
-      1,
-      { 14, 14 },
-      { 3, 3 },
-      { 2, 2 },
-      { 1, 1 },
-      { 0, 0 },
-      { 1, 1 },
-      true,
-      false,
-      { 0 } },
-    { 8,
-      8,
-      8,
-      2,
-      1,
-      { 7, 9 },
-      { 3, 3 },
-      { 1, 1 },
-      { 2, 2 },
-      { 2, 2 },
-      { 2, 2 },
-      false,
-      false,
-      { 0 } },
-    { 6,
-      9,
-      3,
-      2,
-      1,
-      { 8, 8 },
-      { 1, 1 },
-      { 2, 3 },
-      { 1, 1 },
-      { 1, 0 },
-      { 0, 2 },
-      true,
-      false,
-      { 0 } },
+    { 7, 5, 1, 0, 3, { 1, 1, 1 }, { 1 }, { 1 }, { 1 }, { 0 }, { 0 }, false },
+    { 33, 50, 1, 0, 1, { 1, 1, 1 }, { 1 }, { 1 }, { 1 }, { 0 }, { 0 }, true },
+    { 6, 4, 1, 1, 2, { 11 }, { 3 }, { 1 }, { 1 }, { 1 }, { 1 }, true },
+    { 6, 8, 2, 1, 1, { 12 }, { 5 }, { 2 }, { 2 }, { 3 }, { 1 }, false },
+    { 5, 7, 1, 2, 2, { 9, 8 }, { 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, true },
+    { 4, 6, 2, 2, 1, { 10, 7 }, { 3, 5 }, { 2, 1 }, { 1, 2 }, { 2, 0 }, { 0, 4 }, false },
+    { 16, 32, 1, 2, 1, { 14, 14 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 0, 0 }, { 1, 1 }, true },
+    { 8, 8, 8, 2, 1, { 7, 9 }, { 3, 3 }, { 1, 1 }, { 2, 2 }, { 2, 2 }, { 2, 2 }, false },
+    { 6, 9, 3, 2, 1, { 8, 8 }, { 1, 1 }, { 2, 3 }, { 1, 1 }, { 1, 0 }, { 0, 2 }, true },
     { 4,
       4,
       1,
@@ -105,9 +38,7 @@ static const shape_case CASES[] = {
       { 1, 1, 2 },
       { 1, 0, 2 },
       { 1, 1, 2 },
-      true,
-      false,
-      { 0 } },
+      true },
     { 6,
       4,
       2,
@@ -119,80 +50,14 @@ static const shape_case CASES[] = {
       { 1, 1, 1 },
       { 0, 1, 0 },
       { 0, 1, 1 },
-      false,
-      false,
-      { 0 } },
-    { 6, 4, 1, 1, 2, { 7 }, { 4 }, { 2 }, { 1 }, { 1 }, { 1 }, true, true, { 0 } },
-    { 5,
-      7,
-      1,
-      2,
-      2,
-      { 6, 5 },
-      { 3, 3 },
-      { 2, 2 },
-      { 1, 1 },
-      { 1, 1 },
-      { 1, 0 },
-      true,
-      true,
-      { 1, 0 } },
-    { 8,
-      6,
-      2,
-      2,
-      1,
-      { 5, 6 },
-      { 3, 5 },
-      { 1, 3 },
-      { 2, 1 },
-      { 0, 2 },
-      { 1, 1 },
-      false,
-      true,
-      { 0, 2 } },
-    { 16,
-      16,
-      1,
-      2,
-      1,
-      { 9, 9 },
-      { 2, 2 },
-      { 2, 2 },
-      { 1, 1 },
-      { 0, 0 },
-      { 0, 0 },
-      true,
-      true,
-      { 0, 0 } },
-    { 6,
-      9,
-      3,
-      2,
-      1,
-      { 4, 5 },
-      { 1, 3 },
-      { 2, 1 },
-      { 1, 1 },
-      { 0, 1 },
-      { 0, 1 },
-      false,
-      true,
-      { 1, 0 } },
-    { 4,
-      6,
-      1,
-      2,
-      1,
-      { 4, 3 },
-      { 1, 1 },
-      { 2, 2 },
-      { 1, 1 },
-      { 0, 0 },
-      { 0, 0 },
-      true,
-      true,
-      { 0, 1 } },
+      false },
+    // from here on transposed convolutions
+    { 6, 4, 1, 1, 2, { 7 }, { 4 }, { 2 }, { 1 }, { 1 }, { 1 }, true },
+    { 5, 7, 1, 2, 2, { 6, 5 }, { 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, { 1, 0 }, true },
+    { 8, 6, 2, 2, 1, { 5, 6 }, { 3, 5 }, { 1, 3 }, { 2, 1 }, { 0, 2 }, { 1, 1 }, false },
+    { 16, 16, 1, 2, 1, { 9, 9 }, { 2, 2 }, { 2, 2 }, { 1, 1 }, { 0, 0 }, { 0, 0 }, true },
+    { 6, 9, 3, 2, 1, { 4, 5 }, { 1, 3 }, { 2, 1 }, { 1, 1 }, { 0, 1 }, { 0, 1 }, false },
+    { 4, 6, 1, 2, 1, { 4, 3 }, { 1, 1 }, { 2, 2 }, { 1, 1 }, { 0, 0 }, { 0, 0 }, true },
     { 4,
       6,
       2,
@@ -204,19 +69,27 @@ static const shape_case CASES[] = {
       { 1, 1, 1 },
       { 1, 0, 1 },
       { 0, 0, 1 },
-      true,
-      true,
-      { 0, 1, 0 } },
+      true },
 };
 
-enum { CASE_COUNT = sizeof CASES / sizeof *CASES };
+enum { CASE_COUNT = sizeof CASES / sizeof *CASES, TURNED_FIRST = 11 };
+
+/** Output padding of the transposed ones. */
+static const int64_t OUTPUT_PADDING[CASE_COUNT - TURNED_FIRST][3] = {
+    { 0 }, { 1, 0 }, { 0, 2 }, { 0, 0 }, { 1, 0 }, { 0, 1 }, { 0, 1, 0 }
+};
+
+static bool is_turned(const shape_case *c)
+{
+    return c - CASES >= TURNED_FIRST;
+}
 
 static eck_stage dense_of(const shape_case *c)
 {
     eck_stage stage = c->spatial == 0
                           ? eck_stage_linear(c->in, c->out)
                           : eck_stage_conv(c->in, c->out, c->groups, c->spatial, c->kernel);
-    if (c->transposed) stage.kind = ECK_STAGE_CONV_TRANSPOSE;
+    if (is_turned(c)) stage.kind = ECK_STAGE_CONV_TRANSPOSE;
     for (int d = 0; d < c->spatial; d++) {
         stage.stride[d] = c->stride[d];
         stage.dilation[d] = c->dilation[d];
@@ -232,7 +105,7 @@ static eck_place place_of(const shape_case *c)
         place.input[d] = c->input[d];
         place.pad_begin[d] = c->pad_begin[d];
         place.pad_end[d] = c->pad_end[d];
-        place.output_padding[d] = c->output_padding[d];
+        place.output_padding[d] = is_turned(c) ? OUTPUT_PADDING[c - CASES - TURNED_FIRST][d] : 0;
     }
     return place;
 }
