@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "base/memory.h"
 #include "linalg/gemm.h"
+#include "linalg/tall.h"
 #include "tensor/codec.h"
 #include "tensor/view.h"
 
@@ -114,21 +115,16 @@ static void split_values(double *left, double *right, const eck_factored *f, int
     }
 }
 
-/** x [rows,cols] times factors[i] in row i, or factors[j] in column j. */
-ECKI_CLONES static void multiply(double *restrict x, int64_t rows, int64_t cols,
-                                 const double *restrict factors, bool by_rows)
+/** Row i of x [rows,cols] times factors[i]. */
+ECKI_CLONES static void scale_rows(double *restrict x, int64_t rows, int64_t cols,
+                                   const double *restrict factors)
 {
-    for (int64_t i = 0; i < rows; i++, x += cols)
-        if (by_rows) {
-            const double factor = factors[i];
+    for (int64_t i = 0; i < rows; i++, x += cols) {
+        const double factor = factors[i];
 #pragma omp simd
-            for (int64_t j = 0; j < cols; j++)
-                x[j] *= factor;
-        } else {
-#pragma omp simd
-            for (int64_t j = 0; j < cols; j++)
-                x[j] *= factors[j];
-        }
+        for (int64_t j = 0; j < cols; j++)
+            x[j] *= factor;
+    }
 }
 
 static eck_status round_to(eck_array **out, const double *x, int64_t rows, int64_t cols,
@@ -284,8 +280,8 @@ eck_status ecki_factored_store(eck_array **first_out, eck_array **last_out, doub
     ECK_TRY(ecki_factored_left(last, f, rank, err));
     ECK_TRY(ecki_factored_right(first, &carried, f, rank, err));
     split_values(factors, factors + rank, f, rank, carried, truncation->split);
-    multiply(last, rows, rank, factors, false);
-    multiply(first, rank, cols, factors + rank, true);
+    ECK_TRY(ecki_tall_scale(last, rows, rank, factors, false, err));
+    scale_rows(first, rank, cols, factors + rank);
     ECK_TRY(round_to(&first_array, first, rank, cols, store, err));
     ECK_TRY(round_to(&last_array, last, rows, rank, store, err));
     if (distance) {
