@@ -17,9 +17,9 @@ extern "C" {
 
 /** By value; strings static. Rates are of this minute: they depend on what else runs. */
 typedef struct eck_machine {
-    const char
-        *cpu; /**< best group of instructions: "avx512-bf16", "avx512", "avx2", "neon", "scalar" */
-    bool avx2, avx512, avx512_bf16, neon;
+    const char *
+        cpu; /**< best group of instructions: "avx512-amx", "avx512-bf16", "avx512", "avx2", "neon", "scalar" */
+    bool avx2, avx512, avx512_bf16, amx, neon;
     int32_t threads; /**< the context's */
     const char *blas; /**< eck_blas_description() */
     double gemm_f64, gemm_f32; /**< 10^9 operations a second of products of [1024,1024] matrices */

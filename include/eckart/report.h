@@ -87,7 +87,7 @@ typedef struct eck_diagnosis {
     int64_t advice_count;
 } eck_diagnosis;
 
-/** {"cpu","features":{"avx2","avx512","avx512_bf16","neon"},"threads","blas","gemm_f64","gemm_f32","bandwidth",
+/** {"cpu","features":{"avx2","avx512","avx512_bf16","amx","neon"},"threads","blas","gemm_f64","gemm_f32","bandwidth",
  *   "check_f64","check_f32","ok","settings":{...},"cores":[{"core","ran","gemm_f64","gemm_f32","check_f64",
  *   "check_f32"}],"advice":[...]}; ok: both checks are at most 1 */
 ECK_API eck_status eck_report_doctor(char **out, const eck_diagnosis *diagnosis, eck_error *err);

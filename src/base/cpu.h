@@ -12,12 +12,13 @@ typedef struct ecki_cpu {
     bool avx2; /**< AVX2, FMA and F16C */
     bool avx512; /**< AVX-512 F, BW, DQ and VL */
     bool avx512_bf16; /**< VDPBF16PS, with all of avx512 */
+    bool amx; /**< AMX with BF16, granted by the system, with all of avx512 */
     bool neon; /**< AArch64 */
 } ecki_cpu;
 
 ecki_cpu ecki_cpu_features(void);
 
-/** "avx512-bf16", "avx512", "avx2", "neon" or "scalar": the best of them; static. */
+/** "avx512-amx", "avx512-bf16", "avx512", "avx2", "neon" or "scalar": the best of them; static. */
 const char *ecki_cpu_name(const ecki_cpu *cpu);
 
 #endif

@@ -29,19 +29,21 @@ enum {
 #define GROUP_NUMBERS 3e7
 
 #define KERNELS(build) \
-    { \
-#build, ecki_fused_pack_f32_##build, ecki_fused_inner_f32_##build, \
-            ecki_fused_outer_f32_##build, ecki_fused_pack_f64_##build, \
-            ecki_fused_inner_f64_##build \
-    }
-static const ecki_fused_kernels PORTABLE = KERNELS(portable);
+    .name = #build, .pack = ecki_fused_pack_f32_##build, .inner = ecki_fused_inner_f32_##build, \
+    .outer = ecki_fused_outer_f32_##build, .pack_f64 = ecki_fused_pack_f64_##build, \
+    .inner_f64 = ecki_fused_inner_f64_##build
+static const ecki_fused_kernels PORTABLE = { KERNELS(portable) };
 #if defined(__x86_64__)
-static const ecki_fused_kernels AVX2 = KERNELS(avx2), AVX512 = KERNELS(avx512);
+static const ecki_fused_kernels AVX2 = { KERNELS(avx2) }, AVX512 = { KERNELS(avx512) };
+static const ecki_fused_kernels AMX = { KERNELS(avx512), .lay = ecki_fused_lay_amx,
+                                        .group = ecki_fused_group_amx,
+                                        .collect = ecki_fused_collect_amx };
 #endif
 
 const ecki_fused_kernels *ecki_fused_kernels_of(const ecki_cpu *cpu)
 {
 #if defined(__x86_64__)
+    if (cpu->avx512 && cpu->amx) return &AMX;
     if (cpu->avx512) return &AVX512;
     if (cpu->avx2) return &AVX2;
 #endif
@@ -94,6 +96,7 @@ typedef struct fused_job {
     double scale;
     const float *x;
     float *z; // [groups, cols, width]
+    uint32_t *laid; // x as a matrix unit wants it
     ecki_pool panels; // for each task that runs: a packed panel and two inner products
     float *out;
     const double *wide_x; // [cols,width], of the F64 product
@@ -101,9 +104,10 @@ typedef struct fused_job {
 } fused_job;
 
 // Both products of a panel want it, and the wider their results the more rows have to share going through these.
-static int64_t panel_rows(int64_t width)
+static int64_t panel_rows(const fused_job *job)
 {
-    return width <= 32 ? PANEL_ROWS : WIDE_ROWS;
+    if (job->kernels->group) return ECKI_TILED_ROWS;
+    return job->width <= 32 ? PANEL_ROWS : WIDE_ROWS;
 }
 
 static int64_t groups_of(int64_t rows, double numbers)
@@ -116,6 +120,12 @@ static int64_t groups_of(int64_t rows, double numbers)
 static int64_t padded(int64_t count, int64_t multiple)
 {
     return (count + multiple - 1) / multiple * multiple;
+}
+
+// Columns of the matrix as the kernels want them.
+static int64_t full_cols(const fused_job *job)
+{
+    return job->kernels->group ? ecki_tiled_columns(job->cols) : padded(job->cols, ECKI_FUSED_COLS);
 }
 
 static ecki_fused_rows rows_of(const fused_job *job, int64_t row, int64_t count, int64_t col,
@@ -189,11 +199,28 @@ static void next_panel(group_run *run, int64_t rows)
     run->row += rows;
 }
 
+// The same on a matrix unit.
+static eck_status tiled_group(fused_job *job, int64_t index)
+{
+    const int64_t row = index * job->rows_each, count = ecki_min(job->rows_each, job->rows - row);
+    float *const room = (float *)ecki_pool_take(&job->panels);
+    const ecki_fused_group group = { .rows = rows_of(job, row, count, 0, job->cols),
+                                     .width = job->width,
+                                     .scale = (float)(job->scale * job->scale),
+                                     .x = job->laid,
+                                     .z = job->z + index * full_cols(job) * job->width,
+                                     .room = room };
+    job->kernels->group(&group);
+    ecki_pool_give(&job->panels, (double *)room);
+    return ECK_OK;
+}
+
 static eck_status group_task(void *self, int64_t index, eck_error *err)
 {
     fused_job *const job = self;
     (void)err;
-    const int64_t cols = padded(job->cols, ECKI_FUSED_COLS), each = panel_rows(job->width);
+    if (job->kernels->group) return tiled_group(job, index);
+    const int64_t cols = padded(job->cols, ECKI_FUSED_COLS), each = panel_rows(job);
     const int64_t first = index * job->rows_each, numbers = each * job->width;
     group_run run = { .job = job, .row = first, .z = job->z + index * cols * job->width };
     run.end = ecki_min(first + job->rows_each, job->rows);
@@ -213,17 +240,19 @@ static eck_status group_task(void *self, int64_t index, eck_error *err)
 static eck_status reduce_task(void *self, int64_t index, eck_error *err)
 {
     const fused_job *const job = self;
-    const int64_t total = padded(job->cols, ECKI_FUSED_COLS) * job->width;
-    const int64_t first = index * REDUCE * job->width;
-    const int64_t count = ecki_min(REDUCE, job->cols - index * REDUCE) * job->width;
-    float *const out = job->out + first;
+    const int64_t total = full_cols(job) * job->width, first = index * REDUCE * job->width;
+    const int64_t cols = ecki_min(REDUCE, job->cols - index * REDUCE);
+    const bool tiles = job->kernels->group != NULL;
+    const int64_t count = (tiles ? ecki_tiled_columns(cols) : cols) * job->width;
+    float *const out = tiles ? job->z + first : job->out + first;
     (void)err;
-    memcpy(out, job->z + first, (size_t)count * sizeof *out);
+    if (!tiles) memcpy(out, job->z + first, (size_t)count * sizeof *out);
     for (int64_t g = 1; g < job->groups; g++) {
         const float *const part = job->z + g * total + first;
         for (int64_t i = 0; i < count; i++)
             out[i] += part[i];
     }
+    if (tiles) job->kernels->collect(out, cols, job->width, job->out + first);
     return ECK_OK;
 }
 
@@ -240,21 +269,26 @@ eck_status ecki_fused_normal(const eck_view *view, double scale, const eck_panel
                       .x = panels[0].data,
                       .out = panels[1].data };
     const int32_t threads = ecki_threads(context);
-    const int64_t rows = panel_rows(job.width);
-    int64_t each = 0, panel = 0, count = 0;
-    ECK_REQUIRE(ecki_mul(padded(job.cols, ECKI_FUSED_COLS), job.width, &each), ECK_E_NOMEM, -1,
+    const int64_t rows = panel_rows(&job);
+    int64_t each = 0, panel = 0, laid = 0, count = 0;
+    ECK_REQUIRE(ecki_mul(full_cols(&job), job.width, &each), ECK_E_NOMEM, -1,
                 "not enough memory for a product");
     job.groups = groups_of(job.rows, (double)each);
-    job.rows_each = padded((job.rows + job.groups - 1) / job.groups, panel_rows(job.width));
+    job.rows_each = padded((job.rows + job.groups - 1) / job.groups, panel_rows(&job));
     job.groups = (job.rows + job.rows_each - 1) / job.rows_each;
     const int32_t tasks = (int32_t)ecki_min(threads, job.groups);
     ECK_REQUIRE(ecki_mul(each, job.groups, &count) &&
-                    ecki_mul(rows, padded(job.cols, ECKI_FUSED_COLS) + 2 * job.width, &panel) &&
-                    ecki_add(count, panel * tasks, &count),
+                    ecki_mul(rows, full_cols(&job) + 3 * job.width, &panel) &&
+                    ecki_mul(job.kernels->group ? 3 : 0, each / 2, &laid) &&
+                    ecki_add(count, panel * tasks + laid, &count),
                 ECK_E_NOMEM, -1, "not enough memory for a product");
     job.z = ecki_room_take(room, count, sizeof *job.z);
     ECK_HAVE(job.z);
     ecki_pool_lend(&job.panels, (double *)(job.z + each * job.groups), panel / 2, tasks);
+    if (job.kernels->group) {
+        job.laid = (uint32_t *)(job.z + each * job.groups + panel * tasks);
+        job.kernels->lay(job.x, job.cols, job.width, job.laid);
+    }
     ECK_TRY(ecki_parallel_for(job.groups, threads, group_task, &job, err));
     ECK_TRY(ecki_parallel_for((job.cols + REDUCE - 1) / REDUCE, threads, reduce_task, &job, err));
 done:
@@ -264,8 +298,9 @@ done:
 double ecki_fused_memory(double rows, double cols, double width, int32_t threads)
 {
     const double groups = (double)groups_of((int64_t)fmin(rows, 1e15), cols * width);
-    return 0.5 *
-               (groups * cols * width + (double)threads * WIDE_ROWS * (cols + 16.0 + 2.0 * width)) +
+    const double most = cols + ECKI_TILED_COLS; // made up
+    return 0.5 * ((groups + 1.5) * most * width +
+                  (double)threads * WIDE_ROWS * (most + 3.0 * width)) +
            1024.0;
 }
 

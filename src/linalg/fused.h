@@ -54,6 +54,31 @@ ECKI_FUSED_KERNELS(avx2);
 ECKI_FUSED_KERNELS(avx512);
 #endif
 
+/** Of kernels for a matrix unit: rows of a panel, parts of BF16 that a number of 32 bits is the sum of, and what columns are
+ *  made up to a multiple of by zeros. */
+enum { ECKI_TILED_ROWS = 32, ECKI_TILED_PARTS = 3, ECKI_TILED_COLS = 64 };
+
+static inline int64_t ecki_tiled_columns(int64_t cols)
+{
+    return (cols + ECKI_TILED_COLS - 1) / ECKI_TILED_COLS * ECKI_TILED_COLS;
+}
+
+/** A group of rows for a matrix unit. With c columns, made up, and width w, a multiple of 16: */
+typedef struct ecki_fused_group {
+    ecki_fused_rows rows; /**< A */
+    int64_t width;
+    float scale;
+    const uint32_t *x; /**< X as lay() leaves it: 3/2 c w numbers */
+    float *z; /**< out: scale A^T (A X) in tiles [c/16][w/16][16 of X][16 of A] */
+    float *room; /**< ECKI_TILED_ROWS (c + 5/2 w) numbers, on a line of the cache */
+} ecki_fused_group;
+
+#if defined(__x86_64__)
+void ecki_fused_lay_amx(const float *x, int64_t cols, int64_t width, uint32_t *out);
+void ecki_fused_group_amx(const ecki_fused_group *group);
+void ecki_fused_collect_amx(const float *z, int64_t cols, int64_t width, float *out);
+#endif
+
 typedef struct ecki_fused_kernels {
     const char *name;
     void (*pack)(const ecki_fused_rows *from, int64_t padded_rows, float *out);
@@ -61,6 +86,11 @@ typedef struct ecki_fused_kernels {
     void (*outer)(const ecki_fused_tile *tile, const float *y, float *z);
     void (*pack_f64)(const ecki_fused_rows *from, int64_t padded_rows, double *out);
     void (*inner_f64)(const ecki_fused_tile *tile, const double *x, double *y);
+    void (*lay)(const float *x, int64_t cols, int64_t width,
+                uint32_t *out); /**< with the next two: of a matrix unit, else NULL */
+    void (*group)(const ecki_fused_group *group);
+    void (*collect)(const float *z, int64_t cols, int64_t width,
+                    float *out); /**< rows of the first columns of A, one by one */
 } ecki_fused_kernels;
 
 /** The kernels for a processor; NULL where BLAS is faster than the portable ones. */

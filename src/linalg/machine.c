@@ -168,6 +168,7 @@ eck_status eck_machine_measure(eck_machine *out, const eck_context *context, eck
                       .avx2 = cpu.avx2,
                       .avx512 = cpu.avx512,
                       .avx512_bf16 = cpu.avx512_bf16,
+                      .amx = cpu.amx,
                       .neon = cpu.neon,
                       .threads = threads,
                       .blas = eck_blas_description() };

@@ -8,6 +8,7 @@ static ecki_json features(const eck_machine *machine)
     ecki_json_bool(&object, "avx2", machine->avx2);
     ecki_json_bool(&object, "avx512", machine->avx512);
     ecki_json_bool(&object, "avx512_bf16", machine->avx512_bf16);
+    ecki_json_bool(&object, "amx", machine->amx);
     ecki_json_bool(&object, "neon", machine->neon);
     return object;
 }

@@ -101,7 +101,9 @@ static eck_status doctor_scenario(void *self, eck_error *err)
 {
     (void)self;
     char *text = UNTOUCHED;
-    const eck_machine machine = { "avx2", true, false, false, false, 1, "BLAS", 1, 1, 1, 0, 0 };
+    const eck_machine machine = {
+        "avx2", true, false, false, false, false, 1, "BLAS", 1, 1, 1, 0, 0
+    };
     static const char *const settings[] = { "OMP_PROC_BIND", NULL };
     static const char *const advice[] = { "none" };
     const eck_core_trial trial = { "Haswell", true, 1, 1, 0, 0 };

@@ -24,6 +24,20 @@ LINALG = [
         "tests": ["fused"],
     },
     {
+        "name": "a-third-part-of-a-number-meets-nothing",
+        "file": "src/linalg/fused_amx.c",
+        "old": "FOUR_TILES(2, 5);",
+        "new": "FOUR_TILES(1, 6);",
+        "tests": ["fused_amx"],
+    },
+    {
+        "name": "a-ragged-panel-is-not-made-up-with-zeros",
+        "file": "src/linalg/fused_amx.c",
+        "old": "memset(to, 0, (size_t)(ROWS * cols * size));",
+        "new": "memset(to, 0, (size_t)(rows * cols * size));",
+        "tests": ["fused_amx"],
+    },
+    {
         "name": "the-groups-of-the-fused-product-are-added-but-one",
         "file": "src/linalg/fused.c",
         "old": "for (int64_t g = 1; g < job->groups; g++) {",

@@ -15,6 +15,7 @@ class eck_machine(Structure):
     avx2: bool
     avx512: bool
     avx512_bf16: bool
+    amx: bool
     neon: bool
     threads: int
     blas: Bytes | None
@@ -28,6 +29,7 @@ class eck_machine(Structure):
         ("avx2", c_bool),
         ("avx512", c_bool),
         ("avx512_bf16", c_bool),
+        ("amx", c_bool),
         ("neon", c_bool),
         ("threads", c_int32),
         ("blas", c_char_p),

@@ -35,12 +35,13 @@ static void as_the_kernel_says(void **state)
     assert_int_equal(cpu.avx2, avx2);
     assert_int_equal(cpu.avx512, avx512);
     assert_int_equal(cpu.avx512_bf16, avx512 && kernel_lists("avx512_bf16"));
+    assert_int_equal(cpu.amx, avx512 && kernel_lists("amx_tile") && kernel_lists("amx_bf16"));
 }
 
 static void names(void **state)
 {
     (void)state;
-    ecki_cpu cpu = { false, false, false, false };
+    ecki_cpu cpu = { 0 };
     assert_string_equal(ecki_cpu_name(&cpu), "scalar");
     cpu.neon = true;
     assert_string_equal(ecki_cpu_name(&cpu), "neon");
@@ -50,6 +51,8 @@ static void names(void **state)
     assert_string_equal(ecki_cpu_name(&cpu), "avx512");
     cpu.avx512_bf16 = true;
     assert_string_equal(ecki_cpu_name(&cpu), "avx512-bf16");
+    cpu.amx = true;
+    assert_string_equal(ecki_cpu_name(&cpu), "avx512-amx");
 }
 
 int main(void)

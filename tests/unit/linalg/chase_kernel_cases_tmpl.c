@@ -24,7 +24,7 @@ static void fill(real *x, int64_t count, uint64_t seed, uint64_t stream)
 static int builds(ECKI_FN(ecki_chase_kernels) * out)
 {
     const ecki_cpu found = ecki_cpu_features();
-    ecki_cpu use = { false, false, false, false };
+    ecki_cpu use = { 0 };
     int count = 0;
     out[count++] = ECKI_FN(ecki_chase_kernels_for)(&use);
     use.avx2 = found.avx2;

@@ -30,7 +30,7 @@ static void builds_here(const ecki_gram_kernels *out[4])
 static void choice(void **state)
 {
     (void)state;
-    ecki_cpu cpu = { true, true, true, false };
+    ecki_cpu cpu = { .avx2 = true, .avx512 = true, .avx512_bf16 = true };
 #if defined(__x86_64__)
     assert_string_equal(ecki_gram_kernels_of(&cpu)->name, "avx512");
     cpu.avx512 = false;

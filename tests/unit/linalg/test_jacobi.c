@@ -103,8 +103,8 @@ static const int64_t SHAPES[][2] = { { 1, 1 },  { 2, 2 },   { 3, 3 },  { 4, 9 },
 static void builds_give_the_same_bytes(void **state)
 {
     (void)state;
-    const ecki_cpu here = ecki_cpu_features(), none = { false, false, false, false };
-    const ecki_cpu tried[2] = { { here.avx2, false, false, false }, here };
+    const ecki_cpu here = ecki_cpu_features(), none = { 0 };
+    const ecki_cpu tried[2] = { { .avx2 = here.avx2 }, here };
     for (size_t s = 0; s < sizeof SHAPES / sizeof SHAPES[0]; s++)
         for (int wide = 0; wide < 2; wide++) {
             const int64_t m = SHAPES[s][0], n = SHAPES[s][1], k = m < n ? m : n,

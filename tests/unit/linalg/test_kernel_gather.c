@@ -86,9 +86,7 @@ static void builds(void **state)
 {
     (void)state;
     const ecki_cpu best = ecki_cpu_features();
-    const ecki_cpu tried[3] = { { false, false, false, false },
-                                { best.avx2, false, false, false },
-                                best };
+    const ecki_cpu tried[3] = { { 0 }, { .avx2 = best.avx2 }, best };
     static const int64_t widths[] = { 1, 15, 16, 17, 32, 48, 61 };
     double worst = 0.0;
     for (int t = 0; t < 2; t++)
@@ -110,7 +108,7 @@ static void builds(void **state)
 static void choices(void **state)
 {
     (void)state;
-    const ecki_cpu none = { false, false, false, false }, best = ecki_cpu_features();
+    const ecki_cpu none = { 0 }, best = ecki_cpu_features();
     const ecki_gathers twin = ecki_gather_choose(&none), fast = ecki_gather_choose(&best);
     assert_true((twin.f32 != fast.f32) == best.avx2);
     assert_true((twin.f64 != fast.f64) == best.avx2);

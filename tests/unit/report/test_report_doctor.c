@@ -22,12 +22,13 @@ static char *report(const eck_machine *machine)
 static void test_document(void **state)
 {
     (void)state;
-    const eck_machine machine = { "avx2",       true,  false, false, false, 3,
+    const eck_machine machine = { "avx2",       true,  false, false, false, false, 3,
                                   "OpenBLAS 1", 10.25, 20.5,  5.5,   0.5,   1.0 };
     char *const text = report(&machine);
     static const char expected[] =
         "{\n  \"cpu\": \"avx2\",\n"
-        "  \"features\": {\"avx2\": true, \"avx512\": false, \"avx512_bf16\": false, \"neon\": "
+        "  \"features\": {\"avx2\": true, \"avx512\": false, \"avx512_bf16\": false, \"amx\": "
+        "false, \"neon\": "
         "false},\n"
         "  \"threads\": 3,\n  \"blas\": \"OpenBLAS 1\",\n  \"gemm_f64\": 10.25,\n"
         "  \"gemm_f32\": 20.5,\n  \"bandwidth\": 5.5,\n  \"check_f64\": 0.5,\n  \"check_f32\": "
@@ -51,7 +52,9 @@ static void test_verdict(void **state)
     (void)state;
     const double checks[] = { 1.5, NAN };
     for (int i = 0; i < 4; i++) {
-        eck_machine machine = { "avx2", true, false, false, false, 1, "B", 1, 1, 1, 0.5, 0.5 };
+        eck_machine machine = {
+            "avx2", true, false, false, false, false, 1, "B", 1, 1, 1, 0.5, 0.5
+        };
         *(i / 2 ? &machine.check_f32 : &machine.check_f64) = checks[i % 2];
         char *const text = report(&machine);
         assert_non_null(strstr(text, "\"ok\": false"));
