@@ -172,7 +172,7 @@ static eck_status measured_loss(double *out, const ecki_als_problem *p, const do
     context.threads = p->threads;
     ECK_TRY(ecki_operator_factored(&product, eck_view_matrix(u, ECK_DTYPE_F64, p->rows, p->rank),
                                    NULL, eck_view_matrix(v, ECK_DTYPE_F64, p->cols, p->rank), err));
-    const ecki_difference d = { p->source, product, p->scale, 1.0, 0.0, 0 };
+    const ecki_difference d = { p->source, product, p->scale, 1.0, 0.0, 0, false };
     ECK_TRY(ecki_distance_residual(&distance, &d, &context, err));
     *out = distance.residual * distance.residual;
 done:

@@ -7,12 +7,16 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/compiler.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "linalg/pool.h"
 #include "tensor/codec.h"
 
-enum { LANES = 8 };
+enum { LANES = 8, TILE_ROWS = 64, TILE_COLS = 1024 };
+
+// Rounding in F32 may leave the residual open by this share of it.
+#define NARROW 1e-3
 
 const char *eck_proof_name(eck_proof proof)
 {
@@ -34,9 +38,11 @@ typedef struct tile_sums {
 
 typedef struct residual_job {
     const ecki_difference *d;
-    ecki_pool pool;
-    tile_sums *sums;
+    bool narrow;
+    int64_t rows, cols; // of a tile
     int64_t col_tiles;
+    ecki_pool pool; // for each thread: a tile of A and one of B
+    tile_sums *sums;
 } residual_job;
 
 static double add_lanes(const double *lane)
@@ -46,7 +52,7 @@ static double add_lanes(const double *lane)
 }
 
 // Adds the squares of a and of a - b, n numbers, to a tile.
-static void add_row(tile_sums *sums, const double *a, const double *b, int64_t n)
+ECKI_CLONES static void add_row(tile_sums *sums, const double *a, const double *b, int64_t n)
 {
     double norm[LANES] = { 0.0 }, residual[LANES] = { 0.0 };
     for (int64_t j = 0; j < n; j += LANES) {
@@ -61,25 +67,70 @@ static void add_row(tile_sums *sums, const double *a, const double *b, int64_t n
     sums->residual2 += add_lanes(residual);
 }
 
+// The same of F32 numbers, each times its power of two.
+ECKI_CLONES static void add_narrow_row(tile_sums *sums, const ecki_difference *d, const float *a,
+                                       const float *b, int64_t n)
+{
+    double norm[LANES] = { 0.0 }, residual[LANES] = { 0.0 };
+    const int64_t whole = n / LANES * LANES;
+    for (int64_t j = 0; j < n; j += LANES) {
+        const int64_t lanes = j < whole ? LANES : n - whole;
+#pragma omp simd
+        for (int64_t l = 0; l < lanes; l++) {
+            const double x = (double)a[j + l] * d->scale_a;
+            const double r = x - (double)b[j + l] * d->scale_b;
+            norm[l] += x * x;
+            residual[l] += r * r;
+        }
+    }
+    sums->norm2 += add_lanes(norm);
+    sums->residual2 += add_lanes(residual);
+}
+
+// Both read in F64.
+static eck_status wide_tile(tile_sums *sums, const residual_job *job, const int64_t at[2],
+                            eck_panel a, eck_panel b, eck_error *err)
+{
+    const ecki_difference *const d = job->d;
+    eck_status status = ECK_OK;
+    ECK_TRY(ecki_operator_block(d->a, at[0], at[1], a, d->scale_a, err));
+    ECK_TRY(ecki_operator_block(d->b, at[0], at[1], b, d->scale_b, err));
+    for (int64_t i = 0; i < a.rows; i++)
+        add_row(sums, (const double *)a.data + i * a.cols, (const double *)b.data + i * b.cols,
+                a.cols);
+done:
+    return status;
+}
+
+// Both read in F32, B as the product it is.
+static eck_status narrow_tile(tile_sums *sums, const residual_job *job, const int64_t at[2],
+                              eck_panel a, eck_panel b, eck_error *err)
+{
+    const ecki_difference *const d = job->d;
+    eck_status status = ECK_OK;
+    ECK_TRY(eck_operator_read(d->a, at[0], at[1], a, err));
+    ECK_TRY(d->b->extra.read_narrow(d->b->self, at[0], at[1], b, err));
+    for (int64_t i = 0; i < a.rows; i++)
+        add_narrow_row(sums, d, (const float *)a.data + i * a.cols,
+                       (const float *)b.data + i * b.cols, a.cols);
+done:
+    return status;
+}
+
 static eck_status residual_task(void *self, int64_t index, eck_error *err)
 {
     residual_job *const job = self;
-    const ecki_difference *const d = job->d;
-    const eck_operator_info *const info = &d->a->info;
-    eck_status status = ECK_OK;
-    const int64_t row = index / job->col_tiles * ECKI_PANEL_ROWS;
-    const int64_t col = index % job->col_tiles * ECKI_PANEL_COLS;
+    const eck_operator_info *const info = &job->d->a->info;
+    const eck_dtype dtype = job->narrow ? ECK_DTYPE_F32 : ECK_DTYPE_F64;
+    const int64_t at[2] = { index / job->col_tiles * job->rows,
+                            index % job->col_tiles * job->cols };
+    const int64_t rows = ecki_min(job->rows, info->rows - at[0]);
+    const int64_t cols = ecki_min(job->cols, info->cols - at[1]);
     double *const a = ecki_pool_take(&job->pool), *const b = a + job->pool.each / 2;
-    const eck_panel tile = ecki_panel(a, ECK_DTYPE_F64, ecki_min(ECKI_PANEL_ROWS, info->rows - row),
-                                      ecki_min(ECKI_PANEL_COLS, info->cols - col));
     tile_sums sums = { 0.0, 0.0 };
-    const eck_panel other = ecki_panel(b, ECK_DTYPE_F64, tile.rows, tile.cols);
-    ECK_TRY(ecki_operator_block(d->a, row, col, tile, d->scale_a, err));
-    ECK_TRY(ecki_operator_block(d->b, row, col, other, d->scale_b, err));
-    for (int64_t i = 0; i < tile.rows; i++)
-        add_row(&sums, a + i * tile.cols, b + i * tile.cols, tile.cols);
-    job->sums[index] = sums;
-done:
+    const eck_status status = (job->narrow ? narrow_tile : wide_tile)(
+        &sums, job, at, ecki_panel(a, dtype, rows, cols), ecki_panel(b, dtype, rows, cols), err);
+    if (status == ECK_OK) job->sums[index] = sums;
     ecki_pool_give(&job->pool, a);
     return status;
 }
@@ -87,11 +138,9 @@ done:
 // Relative error of the root of a sum of squares of a tiled matrix: one rounding for the square,
 // the longest chain of additions (lanes of a row, rows of a tile, tiles), half of all under the
 // root.
-static double sum_error(const eck_operator_info *info, int64_t tiles)
+static double sum_error(const residual_job *job, int64_t tiles)
 {
-    const int64_t row = ecki_min(info->cols, ECKI_PANEL_COLS) / LANES + 5;
-    const int64_t chain = row + ecki_min(info->rows, ECKI_PANEL_ROWS) + tiles + 3;
-    return (double)chain * 0x1p-53;
+    return (double)(job->cols / LANES + 5 + job->rows + tiles + 3) * 0x1p-53;
 }
 
 // The error of a read of the whole, without the norm where that is not needed for it.
@@ -105,18 +154,30 @@ static eck_status read_error(double *out, const eck_operator *a, const eck_conte
     return status;
 }
 
+// The same of a read that computes in F32.
+static eck_status narrow_read_error(double *out, const eck_operator *a, const eck_context *context,
+                                    eck_error *err)
+{
+    ecki_measure measure;
+    const eck_status status = ecki_operator_measure(&measure, a, context, err);
+    if (status == ECK_OK)
+        *out = measure.error + (double)measure.depth * 0x1p-24 * measure.magnitude;
+    return status;
+}
+
 // Turns the sums into norms with their bounds.
-static eck_status finish_distance(ecki_distance *out, const ecki_difference *d, tile_sums all,
+static eck_status finish_distance(ecki_distance *out, const residual_job *job, tile_sums all,
                                   int64_t tiles, const eck_context *context, eck_error *err)
 {
+    const ecki_difference *const d = job->d;
     eck_status status = ECK_OK;
     double a = 0.0, b = 0.0;
     ECK_REQUIRE(isfinite(all.norm2) && isfinite(all.residual2), ECK_E_NONFINITE, -1,
                 "cannot compare '%s' with '%s': a value is not finite", d->a->name, d->b->name);
     ECK_TRY(read_error(&a, d->a, context, err));
-    ECK_TRY(read_error(&b, d->b, context, err));
+    ECK_TRY((job->narrow ? narrow_read_error : read_error)(&b, d->b, context, err));
     const double error = a * d->scale_a + b * d->scale_b;
-    const double relative = sum_error(&d->a->info, tiles);
+    const double relative = sum_error(job, tiles);
     out->norm = sqrt(all.norm2);
     out->residual = sqrt(all.residual2);
     // The subtraction itself is off by u relative; the norm below which we divide by 2 relative.
@@ -127,31 +188,63 @@ done:
     return status;
 }
 
+// Tiles of what lies in memory stay in the second cache with what they are made of; of a file long runs are read.
+static void cut_tiles(residual_job *job)
+{
+    const eck_operator_info *const a = &job->d->a->info, *const b = &job->d->b->info;
+    const bool resident = a->resident && b->resident;
+    job->rows = ecki_min(resident ? TILE_ROWS : ECKI_PANEL_ROWS, ecki_max(a->rows, 1));
+    job->cols = ecki_min(resident ? TILE_COLS : ECKI_PANEL_COLS, ecki_max(a->cols, 1));
+}
+
+static eck_status measure_residual(ecki_distance *out, residual_job *job,
+                                   const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_operator_info *const info = &job->d->a->info;
+    tile_sums all = { 0.0, 0.0 };
+    cut_tiles(job);
+    job->col_tiles = (info->cols + job->cols - 1) / job->cols;
+    const int64_t tiles = (info->rows + job->rows - 1) / job->rows * job->col_tiles;
+    const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), tiles));
+    ECK_ALLOC(job->sums, tiles);
+    ECK_TRY(ecki_pool_init(&job->pool, 2 * job->rows * job->cols, threads, err));
+    ECK_TRY(ecki_parallel_for(tiles, threads, residual_task, job, err));
+    for (int64_t i = 0; i < tiles; i++) {
+        all.norm2 += job->sums[i].norm2;
+        all.residual2 += job->sums[i].residual2;
+    }
+    ecki_pool_clear(&job->pool); // measuring may scan, with panels of its own
+    ECK_TRY(finish_distance(out, job, all, tiles, context, err));
+done:
+    ecki_pool_clear(&job->pool);
+    ecki_free(job->sums);
+    job->sums = NULL;
+    return status;
+}
+
+// True where F32 holds what is read of A, and B is a product that can be computed in F32.
+static bool can_be_narrow(const ecki_difference *d)
+{
+    return d->narrow && d->a->view && d->a->stored && eck_dtype_bits(d->a->info.storage) <= 32 &&
+           d->b->extra.read_narrow;
+}
+
 eck_status ecki_distance_residual(ecki_distance *out, const ecki_difference *d,
                                   const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const eck_operator_info *const info = &d->a->info;
-    residual_job job = { .d = d };
-    tile_sums all = { 0.0, 0.0 };
-    job.col_tiles = (info->cols + ECKI_PANEL_COLS - 1) / ECKI_PANEL_COLS;
-    const int64_t tiles = (info->rows + ECKI_PANEL_ROWS - 1) / ECKI_PANEL_ROWS * job.col_tiles;
-    const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), tiles));
-    const int64_t each =
-        ecki_min(ECKI_PANEL_ROWS, info->rows) * ecki_min(ECKI_PANEL_COLS, info->cols);
+    residual_job job = { .d = d, .narrow = can_be_narrow(d) };
     ECK_TRY(ecki_progress(context, "check", 0, 1, err));
-    ECK_ALLOC(job.sums, tiles);
-    ECK_TRY(ecki_pool_init(&job.pool, 2 * ecki_max(each, 1), threads, err));
-    ECK_TRY(ecki_parallel_for(tiles, threads, residual_task, &job, err));
-    for (int64_t i = 0; i < tiles; i++) {
-        all.norm2 += job.sums[i].norm2;
-        all.residual2 += job.sums[i].residual2;
+    if (job.narrow) {
+        status = measure_residual(out, &job, context, err);
+        const bool sharp = status == ECK_OK && out->high - out->residual <= NARROW * out->residual;
+        // What leaves the range of F32 may be in that of F64.
+        if (sharp || (status != ECK_OK && status != ECK_E_NONFINITE)) goto done;
+        job.narrow = false;
     }
-    ecki_pool_clear(&job.pool); // measuring may scan, with panels of its own
-    ECK_TRY(finish_distance(out, d, all, tiles, context, err));
+    ECK_TRY(measure_residual(out, &job, context, err));
 done:
-    ecki_pool_clear(&job.pool);
-    ecki_free(job.sums);
     return status;
 }
 
@@ -184,27 +277,26 @@ done:
     return status;
 }
 
-eck_status eck_certify(eck_certificate *out, const eck_operator *a,
-                       const eck_operator *approximation, eck_proof proof, double failure,
-                       uint64_t seed, const eck_context *context, eck_error *err)
+// d says how; its scales are set here.
+static eck_status certify(eck_certificate *out, ecki_difference d, eck_proof proof,
+                          const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_certificate certificate = { .proof = proof };
     eck_scan scan;
     ecki_distance distance;
-    const eck_operator_info *const ai = &a->info, *const bi = &approximation->info;
+    const eck_operator_info *const ai = &d.a->info, *const bi = &d.b->info;
     ECK_REQUIRE(ai->rows == bi->rows && ai->cols == bi->cols, ECK_E_SHAPE, -1,
                 "cannot compare '%s' [%lld,%lld] with '%s' [%lld,%lld]", ai->name,
                 (long long)ai->rows, (long long)ai->cols, bi->name, (long long)bi->rows,
                 (long long)bi->cols);
     ECK_REQUIRE(proof == ECK_PROOF_RESIDUAL || proof == ECK_PROOF_BOUND, ECK_E_RANGE, -1,
                 "proof '%s' needs a spectrum, not two operators", eck_proof_name(proof));
-    ECK_TRY(eck_operator_scan(&scan, a, context, err));
+    ECK_TRY(eck_operator_scan(&scan, d.a, context, err));
     ECK_REQUIRE(scan.nonfinite == 0, ECK_E_NONFINITE, scan.first_nonfinite,
                 "cannot certify '%s': element %lld is not finite", ai->name,
                 (long long)scan.first_nonfinite);
-    const double scale = ecki_scale_of(scan.max);
-    const ecki_difference d = { a, approximation, scale, scale, failure, seed };
+    d.scale_a = d.scale_b = ecki_scale_of(scan.max);
     if (proof == ECK_PROOF_RESIDUAL)
         ECK_TRY(ecki_distance_residual(&distance, &d, context, err));
     else
@@ -212,8 +304,24 @@ eck_status eck_certify(eck_certificate *out, const eck_operator *a,
     ecki_certificate_fill(&certificate, &distance);
     certificate.stored = bi->storage;
     certificate.norm2 = scan.norm2;
-    certificate.failure = proof == ECK_PROOF_BOUND ? failure : 0.0;
+    certificate.failure = proof == ECK_PROOF_BOUND ? d.failure : 0.0;
     *out = certificate;
 done:
     return status;
+}
+
+eck_status eck_certify(eck_certificate *out, const eck_operator *a,
+                       const eck_operator *approximation, eck_proof proof, double failure,
+                       uint64_t seed, const eck_context *context, eck_error *err)
+{
+    return certify(out, (ecki_difference){ a, approximation, 1.0, 1.0, failure, seed, false },
+                   proof, context, err);
+}
+
+eck_status ecki_certify_narrow(eck_certificate *out, const eck_operator *a,
+                               const eck_operator *approximation, const eck_context *context,
+                               eck_error *err)
+{
+    return certify(out, (ecki_difference){ a, approximation, 1.0, 1.0, 0.0, 0, true },
+                   ECK_PROOF_RESIDUAL, context, err);
 }

@@ -42,6 +42,9 @@ typedef struct ecki_operator_extra {
                          const eck_context *context, eck_error *err);
     eck_status (*gram)(void *self, eck_side side, double scale, eck_panel out,
                        const eck_context *context, eck_error *err);
+    /** As the public read into an F32 panel, computed in F32: off by at most measure's depth 2^-24 magnitude, which
+     *  is more than one rounding. */
+    eck_status (*read_narrow)(void *self, int64_t row, int64_t col, eck_panel out, eck_error *err);
 } ecki_operator_extra;
 
 struct eck_operator {

@@ -162,8 +162,9 @@ eck_status ecki_operator_factored(eck_operator **out, eck_view u, const double *
     const eck_operator_methods methods = { .version = 1,
                                            .read = factored_read,
                                            .free = factored_free };
-    const ecki_operator_extra extra = { factored_measure, factored_apply, factored_apply_transpose,
-                                        NULL, NULL };
+    const ecki_operator_extra extra = { .measure = factored_measure,
+                                        .apply = factored_apply,
+                                        .apply_transpose = factored_apply_transpose };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     ECK_ALLOC(self, 1);
     self->u = u;

@@ -1,5 +1,6 @@
 // scale B A, read as products of strips of B and A, never formed.
 #include <math.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "base/memory.h"
@@ -42,6 +43,38 @@ done:
     ecki_free(right);
     ecki_free(left);
     return status;
+}
+
+// The same of F32 panels in F32.
+static eck_status product_read_narrow(void *self, int64_t row, int64_t col, eck_panel out,
+                                      eck_error *err)
+{
+    const product *const p = self;
+    eck_status status = ECK_OK;
+    float *left = NULL, *right = NULL;
+    const int64_t inner = p->a->info.rows, strip = ecki_min(STRIP, inner);
+    ECK_ALLOC_RAW(left, out.rows * strip);
+    ECK_ALLOC_RAW(right, strip * out.cols);
+    for (int64_t i = 0; inner == 0 && i < out.rows; i++)
+        memset((float *)out.data + i * out.ld, 0, (size_t)out.cols * sizeof *left);
+    for (int64_t at = 0; at < inner; at += strip) {
+        const int64_t step = ecki_min(strip, inner - at);
+        const eck_panel lp = ecki_panel(left, ECK_DTYPE_F32, out.rows, step);
+        const eck_panel rp = ecki_panel(right, ECK_DTYPE_F32, step, out.cols);
+        ECK_TRY(eck_operator_read(p->b, row, at, lp, err));
+        ECK_TRY(eck_operator_read(p->a, at, col, rp, err));
+        ECK_TRY(ecki_gemm_f32((float)p->scale, lp, false, rp, at > 0 ? 1.0F : 0.0F, out, err));
+    }
+done:
+    ecki_free(right);
+    ecki_free(left);
+    return status;
+}
+
+// True for numbers in memory that F32 holds.
+static bool is_narrow(const eck_operator *a)
+{
+    return a->view && a->stored && eck_dtype_bits(a->info.storage) <= 32;
 }
 
 // Room for the inner width of a product with `columns` vectors.
@@ -110,8 +143,12 @@ eck_status eck_operator_product(eck_operator **out, const eck_operator *b, const
     eck_status status = ECK_OK;
     product *self = NULL;
     const eck_operator_methods methods = { .version = 1, .read = product_read, .free = ecki_free };
-    const ecki_operator_extra extra = { product_measure, product_apply, product_apply_transpose,
-                                        NULL, NULL };
+    const ecki_operator_extra extra = { .measure = product_measure,
+                                        .apply = product_apply,
+                                        .apply_transpose = product_apply_transpose,
+                                        .read_narrow = is_narrow(b) && is_narrow(a)
+                                                           ? product_read_narrow
+                                                           : NULL };
     eck_operator_info info = ECK_OPERATOR_INFO_INIT;
     ECK_REQUIRE(b->info.cols == a->info.rows, ECK_E_SHAPE, -1,
                 "cannot multiply '%s' [%lld,%lld] by '%s' [%lld,%lld]", b->name,

@@ -87,8 +87,10 @@ eck_status eck_operator_transposed(eck_operator **out, const eck_operator *a, ec
     const eck_operator_methods methods = { .version = 1,
                                            .read = transposed_read,
                                            .free = ecki_free };
-    const ecki_operator_extra extra = { transposed_measure, transposed_apply,
-                                        transposed_apply_transpose, transposed_normal, NULL };
+    const ecki_operator_extra extra = { .measure = transposed_measure,
+                                        .apply = transposed_apply,
+                                        .apply_transpose = transposed_apply_transpose,
+                                        .normal = transposed_normal };
     eck_operator_info info = a->info;
     ECK_ALLOC(self, 1);
     self->a = a;

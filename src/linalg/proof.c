@@ -302,7 +302,7 @@ static eck_status measured_distance(ecki_distance *out, const ecki_svd_job *job,
         s[i] = job->s ? ((const double *)svd->s->data)[i] * scale : scale;
     ECK_TRY(ecki_operator_factored(&product, leading_columns(svd->u, job->rank), s,
                                    leading_columns(svd->v, job->rank), err));
-    const ecki_difference d = { job->a, product, scale, 1.0, o->failure, o->seed };
+    const ecki_difference d = { job->a, product, scale, 1.0, o->failure, o->seed, false };
     if (o->proof == ECK_PROOF_BOUND)
         ECK_TRY(ecki_distance_probes(out, &d, sqrt(job->spectrum->norm2), job->context, err));
     else

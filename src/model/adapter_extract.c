@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "eckart/svd.h"
 #include "format/hash_file.h"
+#include "linalg/certificate.h"
 #include "model/adapter_extract.h"
 #include "model/knapsack.h"
 #include "tensor/codec.h"
@@ -303,8 +304,7 @@ static eck_status certify(double *out, const ecki_extracting *job, const eck_ope
     ECK_TRY(eck_operator_dense(&a, eck_array_view(first), err));
     ECK_TRY(eck_operator_dense(&b, eck_array_view(last), err));
     ECK_TRY(eck_operator_product(&product, b, a, 1, err));
-    ECK_TRY(eck_certify(&certificate, difference, product, ECK_PROOF_RESIDUAL, 0, 0, job->context,
-                        err));
+    ECK_TRY(ecki_certify_narrow(&certificate, difference, product, job->context, err));
     *out = certificate.error;
 done:
     eck_operator_free(product);
