@@ -18,11 +18,23 @@ enum { LONG = 8192 };
 
 // Tiles have LINES rows, or about NUMBERS numbers where rows stay rows; WIDTH columns of what lies in memory, RUN of a file, and
 // SKEW unused numbers a row, so that rows do not fall on each other in the cache. They are turned SQUARE by SQUARE.
-enum { LINES = 64, NUMBERS = 1 << 16, WIDTH = 1024, RUN = 1 << 14, SKEW = 16, SQUARE = 16 };
+enum {
+    LINES = ECKI_TURN_ROWS,
+    NUMBERS = 1 << 16,
+    WIDTH = 1024,
+    RUN = 1 << 14,
+    SKEW = ECKI_TURN_SKEW,
+    SQUARE = 16
+};
 
 static bool too_long(int64_t length, int64_t other)
 {
     return length >= LONG && length / 3 * 2 >= other;
+}
+
+bool ecki_held_turned(int64_t rows, int64_t cols)
+{
+    return too_long(cols, rows);
 }
 
 ecki_holding ecki_hold_plan(const eck_operator *a)
@@ -47,7 +59,7 @@ typedef struct hold_job {
     bool by_columns;
     int64_t lines, width, ld; // of a tile of rows
     int64_t across; // tiles side by side
-    ecki_pool pool; // for each thread: a tile and a square of lines
+    ecki_pool pool; // for each thread: a tile
     char *out;
 } hold_job;
 
@@ -79,29 +91,26 @@ ECKI_CLONES static void turn_square(float *line, const float *tile, int64_t ld)
         *(ecki_f32x16 *)(line + j * LINES) = row[j];
 }
 
-// Columns of a tile become lines of the copy. What stands beside its edges in the buffer is turned too, and left there.
-static void turn_tile(const hold_job *job, const float *tile, eck_panel shape, const int64_t at[2],
-                      float *line)
+// What stands beside the edges of the tile is turned too, and left in the room.
+void ecki_turn_tile(char *out, int64_t step, eck_dtype dtype, eck_panel tile)
 {
-    const eck_dtype dtype = job->a->info.storage;
-    const int64_t size = eck_dtype_bits(dtype) / 8, rows = job->a->info.rows;
-    for (int64_t j0 = 0; j0 < shape.cols; j0 += SQUARE) {
-        const int64_t end = ecki_min(SQUARE, shape.cols - j0);
-        for (int64_t i = 0; i < shape.rows; i += SQUARE)
-            turn_square(line + i, tile + i * shape.ld + j0, shape.ld);
+    float line[SQUARE * LINES];
+    for (int64_t j0 = 0; j0 < tile.cols; j0 += SQUARE) {
+        const int64_t end = ecki_min(SQUARE, tile.cols - j0);
+        for (int64_t i = 0; i < tile.rows; i += SQUARE)
+            turn_square(line + i, (const float *)tile.data + i * tile.ld + j0, tile.ld);
         for (int64_t j = 0; j < end; j++)
-            ecki_round_f32(dtype, line + j * LINES,
-                           job->out + ((at[1] + j0 + j) * rows + at[0]) * size, shape.rows);
+            ecki_round_f32(dtype, line + j * LINES, out + (j0 + j) * step, tile.rows);
     }
 }
 
-static void copy_tile(const hold_job *job, const float *tile, eck_panel shape, const int64_t at[2])
+static void copy_tile(const hold_job *job, eck_panel tile, const int64_t at[2])
 {
     const eck_dtype dtype = job->a->info.storage;
     const int64_t size = eck_dtype_bits(dtype) / 8, cols = job->a->info.cols;
-    for (int64_t i = 0; i < shape.rows; i++)
-        ecki_round_f32(dtype, tile + i * shape.ld, job->out + ((at[0] + i) * cols + at[1]) * size,
-                       shape.cols);
+    for (int64_t i = 0; i < tile.rows; i++)
+        ecki_round_f32(dtype, (const float *)tile.data + i * tile.ld,
+                       job->out + ((at[0] + i) * cols + at[1]) * size, tile.cols);
 }
 
 static eck_status hold_task(void *self, int64_t index, eck_error *err)
@@ -111,14 +120,15 @@ static eck_status hold_task(void *self, int64_t index, eck_error *err)
     eck_status status = ECK_OK;
     const int64_t at[2] = { index / job->across * job->lines, index % job->across * job->width };
     double *const buffer = ecki_pool_take(&job->pool);
-    float *const tile = (float *)buffer;
-    const eck_panel shape = { tile, ECK_DTYPE_F32, ecki_min(job->lines, info->rows - at[0]),
-                              ecki_min(job->width, info->cols - at[1]), job->ld };
-    ECK_TRY(eck_operator_read(job->a, at[0], at[1], shape, err));
+    const int64_t size = eck_dtype_bits(info->storage) / 8;
+    const eck_panel tile = { buffer, ECK_DTYPE_F32, ecki_min(job->lines, info->rows - at[0]),
+                             ecki_min(job->width, info->cols - at[1]), job->ld };
+    ECK_TRY(eck_operator_read(job->a, at[0], at[1], tile, err));
     if (job->by_columns)
-        turn_tile(job, tile, shape, at, tile + job->lines * job->ld);
+        ecki_turn_tile(job->out + (at[1] * info->rows + at[0]) * size, info->rows * size,
+                       info->storage, tile);
     else
-        copy_tile(job, tile, shape, at);
+        copy_tile(job, tile, at);
 done:
     ecki_pool_give(&job->pool, buffer);
     return status;
@@ -134,10 +144,10 @@ static void cut_tiles(hold_job *job)
     job->across = (info->cols + job->width - 1) / job->width;
 }
 
-// Numbers of 8 bytes of a thread's tile and lines.
+// Numbers of 8 bytes of a thread's tile.
 static int64_t buffer_of(const hold_job *job)
 {
-    return (job->lines * job->ld + SQUARE * LINES + 1) / 2;
+    return (job->lines * job->ld + 1) / 2;
 }
 
 double ecki_held_tiles(const eck_operator *a, double threads)

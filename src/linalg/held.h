@@ -23,6 +23,16 @@ ecki_holding ecki_hold_plan(const eck_operator *a);
 
 enum { ECKI_HELD_MOST = 1 << 30 };
 
+/** True for rows so long, and enough longer than columns, that products want columns side by side. */
+bool ecki_held_turned(int64_t rows, int64_t cols);
+
+/** Rows of a tile that is turned, at most, and unused numbers a row, so that rows do not fall on each other in the cache. */
+enum { ECKI_TURN_ROWS = 64, ECKI_TURN_SKEW = 16 };
+
+/** Columns of an F32 tile become lines: number (i,j), rounded to dtype, is number i of the line that begins j `step` bytes
+ *  from out. tile.ld is at least tile.cols + ECKI_TURN_SKEW; rows up to ECKI_TURN_ROWS are there, whatever they hold. */
+void ecki_turn_tile(char *out, int64_t step, eck_dtype dtype, eck_panel tile);
+
 /** A copy in the type it is stored in, and the operator over it. Zero it; ecki_held_clear(). */
 typedef struct ecki_held {
     void *numbers;

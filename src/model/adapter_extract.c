@@ -293,20 +293,26 @@ done:
     return status;
 }
 
-/** || difference - last first || / || difference || of the factors as stored. */
-static eck_status certify(double *out, const ecki_extracting *job, const eck_operator *difference,
+/** || difference - last first || / || difference || of the factors as stored; turned, where columns lie side by side. */
+static eck_status certify(double *out, const ecki_extracting *job, const ecki_difference_pair *pair,
                           const eck_array *first, const eck_array *last, eck_error *err)
 {
     eck_status status = ECK_OK;
-    eck_operator *a = NULL, *b = NULL, *product = NULL;
+    const bool turned = pair->by_columns;
+    const eck_view f = eck_array_view(first), l = eck_array_view(last);
+    eck_operator *a = NULL, *b = NULL, *product = NULL, *change = NULL;
     eck_certificate certificate;
 
-    ECK_TRY(eck_operator_dense(&a, eck_array_view(first), err));
-    ECK_TRY(eck_operator_dense(&b, eck_array_view(last), err));
+    ECK_TRY(eck_operator_dense(&a, turned ? eck_view_transposed(l) : f, err));
+    ECK_TRY(eck_operator_dense(&b, turned ? eck_view_transposed(f) : l, err));
     ECK_TRY(eck_operator_product(&product, b, a, 1, err));
-    ECK_TRY(ecki_certify_narrow(&certificate, difference, product, job->context, err));
+    if (turned)
+        ECK_TRY(eck_operator_dense(&change, eck_view_transposed(*pair->difference->view), err));
+    ECK_TRY(ecki_certify_narrow(&certificate, turned ? change : pair->difference, product,
+                                job->context, err));
     *out = certificate.error;
 done:
+    eck_operator_free(change);
     eck_operator_free(product);
     eck_operator_free(b);
     eck_operator_free(a);
@@ -356,7 +362,7 @@ static eck_status extract_layer(ecki_extracting *job, int64_t index, eck_error *
     ECK_TRY(factors_of(&wide_first, &wide_last, svd, job->options->write.split, err));
     ECK_TRY(eck_array_convert(&first, eck_array_view(wide_first), store_of(job, t), err));
     ECK_TRY(eck_array_convert(&last, eck_array_view(wide_last), store_of(job, t), err));
-    ECK_TRY(certify(&error, job, pair.difference, first, last, err));
+    ECK_TRY(certify(&error, job, &pair, first, last, err));
     ECK_REQUIRE(isfinite(error), ECK_E_RANGE, -1, "a factor leaves the range of %s",
                 eck_dtype_name(store_of(job, t)));
     const double rounded = pair.rounded / sqrt(t->sums.difference);

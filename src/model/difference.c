@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "linalg/held.h"
 #include "linalg/op.h"
 #include "linalg/pool.h"
 #include "model/adapter_parts.h"
@@ -16,6 +17,8 @@
 enum {
     LANES = 16,
     PANEL_NUMBERS = 1 << 15,
+    TURN_WIDTH =
+        4096, // columns of a tile that is turned: runs of 8 KiB of a file of 16-bit numbers
     HELD_BYTES = 1 << 29 // of a difference in memory: 16384 x 8192
 };
 
@@ -218,10 +221,12 @@ done:
 
 typedef struct holding {
     const ecki_difference_pair *pair;
-    int64_t height;
-    ecki_pool panels; /**< for each thread: one of the base, F32 */
+    bool by_columns;
+    int64_t height, width; /**< of a tile */
+    int64_t across; /**< tiles side by side */
+    ecki_pool panels; /**< for each thread: a tile of the base and one of the tuned, F32 */
     float *out;
-    double *rounded; /**< squared, one a panel */
+    double *rounded; /**< squared, one a tile */
 } holding;
 
 /** out = y - x rounded to F32; the squared sum of what that changed. */
@@ -240,23 +245,35 @@ static double subtract(float *out, const float *x, const float *y, int64_t count
     return sum;
 }
 
-static eck_status hold_panel(void *self, int64_t index, eck_error *err)
+static eck_status hold_tile(void *self, int64_t index, eck_error *err)
 {
     eck_status status = ECK_OK;
     holding *job = self;
     const eck_operator_info *info = eck_operator_get_info(job->pair->base);
-    const int64_t row = index * job->height, rows = ecki_min(job->height, info->rows - row);
-    const int64_t count = rows * info->cols;
-    double *const panel = ecki_pool_take(&job->panels);
-    float *out = job->out + row * info->cols, *const x = (float *)panel;
+    const int64_t row = index / job->across * job->height, col = index % job->across * job->width;
+    double *const room = ecki_pool_take(&job->panels);
+    double sum = 0;
+    eck_panel x = { room, ECK_DTYPE_F32, ecki_min(job->height, info->rows - row),
+                    ecki_min(job->width, info->cols - col), job->width + ECKI_TURN_SKEW };
+    eck_panel y = x;
 
-    ECK_TRY(eck_operator_read(job->pair->base, row, 0,
-                              ecki_panel(x, ECK_DTYPE_F32, rows, info->cols), err));
-    ECK_TRY(eck_operator_read(job->pair->tuned, row, 0,
-                              ecki_panel(out, ECK_DTYPE_F32, rows, info->cols), err));
-    job->rounded[index] = subtract(out, x, out, count);
+    y.data = room + job->panels.each / 2;
+    if (!job->by_columns) { // rows are whole, and go where they belong
+        x.ld = y.ld = info->cols;
+        y.data = job->out + row * info->cols;
+    }
+    ECK_TRY(eck_operator_read(job->pair->base, row, col, x, err));
+    ECK_TRY(eck_operator_read(job->pair->tuned, row, col, y, err));
+    for (int64_t i = 0; i < x.rows; i++) {
+        float *const line = (float *)y.data + i * y.ld;
+        sum += subtract(line, (const float *)x.data + i * x.ld, line, x.cols);
+    }
+    if (job->by_columns)
+        ecki_turn_tile((char *)(job->out + col * info->rows + row),
+                       info->rows * (int64_t)sizeof *job->out, ECK_DTYPE_F32, y);
+    job->rounded[index] = sum;
 done:
-    ecki_pool_give(&job->panels, panel);
+    ecki_pool_give(&job->panels, room);
     return status;
 }
 
@@ -277,44 +294,74 @@ static bool can_hold(const ecki_difference_pair *pair, const eck_context *contex
            count <= held_bytes(context) / (int64_t)sizeof(float);
 }
 
+/** Room for the difference, kept for the layers to come. */
+static eck_status room_take(ecki_difference_room *room, int64_t count, const eck_context *context,
+                            eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t most = ecki_min(room->largest, held_bytes(context) / (int64_t)sizeof(float));
+
+    if (room->count >= count) return ECK_OK;
+    ecki_free(room->room);
+    room->count = 0;
+    ECK_ALLOC_RAW(room->room, ecki_max(count, most));
+    room->count = ecki_max(count, most);
+done:
+    return status;
+}
+
+/** Fills job->out. */
+static eck_status hold_all(double *rounded_out, holding *job, const eck_context *context,
+                           eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const eck_operator_info *info = eck_operator_get_info(job->pair->base);
+    double sum = 0;
+
+    job->height = job->by_columns ? ECKI_TURN_ROWS : panel_height(info);
+    job->width = job->by_columns ? ecki_min(TURN_WIDTH, info->cols) : info->cols;
+    job->across = (info->cols + job->width - 1) / job->width;
+    const int64_t tiles = (info->rows + job->height - 1) / job->height * job->across;
+    const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), tiles));
+    ECK_ALLOC(job->rounded, tiles);
+    ECK_TRY(
+        ecki_pool_init(&job->panels, job->height * (job->width + ECKI_TURN_SKEW), threads, err));
+    ECK_TRY(ecki_parallel_for(tiles, threads, hold_tile, job, err));
+    for (int64_t i = 0; i < tiles; i++)
+        sum += job->rounded[i];
+    *rounded_out = sqrt(sum);
+done:
+    ecki_pool_clear(&job->panels);
+    ecki_free(job->rounded);
+    return status;
+}
+
 eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room *room,
                                 const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_operator_info *info = eck_operator_get_info(pair->base);
-    const int64_t height = panel_height(info), panels = (info->rows + height - 1) / height;
-    holding job = { .pair = pair, .height = height };
+    holding job = { .pair = pair, .by_columns = ecki_held_turned(info->rows, info->cols) };
     eck_operator *dense = NULL;
-    double sum = 0;
+    double rounded = 0;
 
     if (!can_hold(pair, context)) return ECK_OK;
-    if (room->count < info->rows * info->cols) {
-        ecki_free(room->room);
-        room->count = 0;
-        const int64_t most = ecki_min(room->largest, held_bytes(context) / (int64_t)sizeof(float));
-        const int64_t count = ecki_max(info->rows * info->cols, most);
-        ECK_ALLOC_RAW(room->room, count);
-        room->count = count;
-    }
-    const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), panels));
-    const int64_t numbers = ecki_min(height, info->rows) * info->cols;
-    ECK_ALLOC(job.rounded, panels);
-    ECK_TRY(ecki_pool_init(&job.panels, ecki_max(1, (numbers + 1) / 2), threads, err));
+    ECK_TRY(room_take(room, info->rows * info->cols, context, err));
     job.out = room->room;
-    ECK_TRY(ecki_parallel_for(panels, threads, hold_panel, &job, err));
-    const eck_view view = eck_view_matrix(room->room, ECK_DTYPE_F32, info->rows, info->cols);
+    ECK_TRY(hold_all(&rounded, &job, context, err));
+    eck_view view = eck_view_matrix(room->room, ECK_DTYPE_F32, info->rows, info->cols);
+    if (job.by_columns)
+        view =
+            eck_view_transposed(eck_view_matrix(room->room, ECK_DTYPE_F32, info->cols, info->rows));
     ECK_TRY(eck_operator_dense(&dense, view, err));
     ECK_TRY(ecki_operator_rename(dense, info->name, err));
-    for (int64_t i = 0; i < panels; i++)
-        sum += job.rounded[i];
     eck_operator_free(pair->difference);
     pair->difference = dense;
-    pair->rounded = sqrt(sum);
+    pair->rounded = rounded;
+    pair->by_columns = job.by_columns;
     dense = NULL;
 done:
     eck_operator_free(dense);
-    ecki_pool_clear(&job.panels);
-    ecki_free(job.rounded);
     return status;
 }
 
