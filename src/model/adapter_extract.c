@@ -266,13 +266,16 @@ done:
 
 /* ---- factors ------------------------------------------------------------------------------- */
 
-/** first [k,n] = sqrt(s) V^T and last [m,k] = U sqrt(s), or as split, in F64. */
+/** first [k,n] = sqrt(s) V^T and last [m,k] = U sqrt(s), or as split, in F64; U and V change places if the transpose was
+ *  decomposed. */
 static eck_status factors_of(eck_array **first_out, eck_array **last_out, const eck_svd *svd,
-                             eck_split split, eck_error *err)
+                             bool turned, eck_split split, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const int64_t m = svd->rows, n = svd->cols, k = svd->rank;
-    const double *u = svd->u->data, *v = svd->v->data, *s = svd->s->data;
+    const int64_t m = turned ? svd->cols : svd->rows, n = turned ? svd->rows : svd->cols;
+    const int64_t k = svd->rank;
+    const double *const s = svd->s->data, *const u = turned ? svd->v->data : svd->u->data;
+    const double *const v = turned ? svd->u->data : svd->v->data;
 
     ECK_TRY(eck_array_create(first_out, ECK_DTYPE_F64, 2, (int64_t[]){ k, n }, err));
     ECK_TRY(eck_array_create(last_out, ECK_DTYPE_F64, 2, (int64_t[]){ m, k }, err));
@@ -293,26 +296,21 @@ done:
     return status;
 }
 
-/** || difference - last first || / || difference || of the factors as stored; turned, where columns lie side by side. */
+/** || difference - last first || / || difference || of the factors as stored. */
 static eck_status certify(double *out, const ecki_extracting *job, const ecki_difference_pair *pair,
                           const eck_array *first, const eck_array *last, eck_error *err)
 {
     eck_status status = ECK_OK;
-    const bool turned = pair->by_columns;
     const eck_view f = eck_array_view(first), l = eck_array_view(last);
-    eck_operator *a = NULL, *b = NULL, *product = NULL, *change = NULL;
+    eck_operator *a = NULL, *b = NULL, *product = NULL;
     eck_certificate certificate;
 
-    ECK_TRY(eck_operator_dense(&a, turned ? eck_view_transposed(l) : f, err));
-    ECK_TRY(eck_operator_dense(&b, turned ? eck_view_transposed(f) : l, err));
+    ECK_TRY(eck_operator_dense(&a, pair->turned ? eck_view_transposed(l) : f, err));
+    ECK_TRY(eck_operator_dense(&b, pair->turned ? eck_view_transposed(f) : l, err));
     ECK_TRY(eck_operator_product(&product, b, a, 1, err));
-    if (turned)
-        ECK_TRY(eck_operator_dense(&change, eck_view_transposed(*pair->difference->view), err));
-    ECK_TRY(ecki_certify_narrow(&certificate, turned ? change : pair->difference, product,
-                                job->context, err));
+    ECK_TRY(ecki_certify_narrow(&certificate, pair->difference, product, job->context, err));
     *out = certificate.error;
 done:
-    eck_operator_free(change);
     eck_operator_free(product);
     eck_operator_free(b);
     eck_operator_free(a);
@@ -359,7 +357,7 @@ static eck_status extract_layer(ecki_extracting *job, int64_t index, eck_error *
     const eck_context rest = beside_room(job);
     ECK_TRY(eck_svd_compute(&svd, pair.difference, &options, &rest, err));
     if (!t->tails) ECK_TRY(tails_find(t, svd, err));
-    ECK_TRY(factors_of(&wide_first, &wide_last, svd, job->options->write.split, err));
+    ECK_TRY(factors_of(&wide_first, &wide_last, svd, pair.turned, job->options->write.split, err));
     ECK_TRY(eck_array_convert(&first, eck_array_view(wide_first), store_of(job, t), err));
     ECK_TRY(eck_array_convert(&last, eck_array_view(wide_last), store_of(job, t), err));
     ECK_TRY(certify(&error, job, &pair, first, last, err));

@@ -17,8 +17,7 @@
 enum {
     LANES = 16,
     PANEL_NUMBERS = 1 << 15,
-    TURN_WIDTH =
-        4096, // columns of a tile that is turned: runs of 8 KiB of a file of 16-bit numbers
+    TURN_WIDTH = 4096, // columns of a tile that is turned: runs of 8 KiB of a file of BF16
     HELD_BYTES = 1 << 29 // of a difference in memory: 16384 x 8192
 };
 
@@ -221,7 +220,7 @@ done:
 
 typedef struct holding {
     const ecki_difference_pair *pair;
-    bool by_columns;
+    bool turned;
     int64_t height, width; /**< of a tile */
     int64_t across; /**< tiles side by side */
     ecki_pool panels; /**< for each thread: a tile of the base and one of the tuned, F32 */
@@ -258,7 +257,7 @@ static eck_status hold_tile(void *self, int64_t index, eck_error *err)
     eck_panel y = x;
 
     y.data = room + job->panels.each / 2;
-    if (!job->by_columns) { // rows are whole, and go where they belong
+    if (!job->turned) { // rows are whole, and go where they belong
         x.ld = y.ld = info->cols;
         y.data = job->out + row * info->cols;
     }
@@ -268,7 +267,7 @@ static eck_status hold_tile(void *self, int64_t index, eck_error *err)
         float *const line = (float *)y.data + i * y.ld;
         sum += subtract(line, (const float *)x.data + i * x.ld, line, x.cols);
     }
-    if (job->by_columns)
+    if (job->turned)
         ecki_turn_tile((char *)(job->out + col * info->rows + row),
                        info->rows * (int64_t)sizeof *job->out, ECK_DTYPE_F32, y);
     job->rounded[index] = sum;
@@ -318,8 +317,8 @@ static eck_status hold_all(double *rounded_out, holding *job, const eck_context 
     const eck_operator_info *info = eck_operator_get_info(job->pair->base);
     double sum = 0;
 
-    job->height = job->by_columns ? ECKI_TURN_ROWS : panel_height(info);
-    job->width = job->by_columns ? ecki_min(TURN_WIDTH, info->cols) : info->cols;
+    job->height = job->turned ? ECKI_TURN_ROWS : panel_height(info);
+    job->width = job->turned ? ecki_min(TURN_WIDTH, info->cols) : info->cols;
     job->across = (info->cols + job->width - 1) / job->width;
     const int64_t tiles = (info->rows + job->height - 1) / job->height * job->across;
     const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), tiles));
@@ -341,7 +340,7 @@ eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room
 {
     eck_status status = ECK_OK;
     const eck_operator_info *info = eck_operator_get_info(pair->base);
-    holding job = { .pair = pair, .by_columns = ecki_held_turned(info->rows, info->cols) };
+    holding job = { .pair = pair, .turned = ecki_held_turned(info->rows, info->cols) };
     eck_operator *dense = NULL;
     double rounded = 0;
 
@@ -349,16 +348,15 @@ eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room
     ECK_TRY(room_take(room, info->rows * info->cols, context, err));
     job.out = room->room;
     ECK_TRY(hold_all(&rounded, &job, context, err));
-    eck_view view = eck_view_matrix(room->room, ECK_DTYPE_F32, info->rows, info->cols);
-    if (job.by_columns)
-        view =
-            eck_view_transposed(eck_view_matrix(room->room, ECK_DTYPE_F32, info->cols, info->rows));
+    const int64_t rows = job.turned ? info->cols : info->rows;
+    const int64_t cols = job.turned ? info->rows : info->cols;
+    const eck_view view = eck_view_matrix(room->room, ECK_DTYPE_F32, rows, cols);
     ECK_TRY(eck_operator_dense(&dense, view, err));
     ECK_TRY(ecki_operator_rename(dense, info->name, err));
     eck_operator_free(pair->difference);
     pair->difference = dense;
     pair->rounded = rounded;
-    pair->by_columns = job.by_columns;
+    pair->turned = job.turned;
     dense = NULL;
 done:
     eck_operator_free(dense);

@@ -16,7 +16,7 @@ typedef struct ecki_difference_pair {
     eck_operator *base, *tuned, *difference;
     double
         rounded; /**< Frobenius norm of what rounding the held one to F32 has changed; mostly 0 */
-    bool by_columns; /**< the held one has columns side by side */
+    bool turned; /**< the held one is that of the transposes */
 } ecki_difference_pair;
 
 /** layer: of base; entry: the tensor of tuned that stands for its weight. */
@@ -35,8 +35,8 @@ typedef struct ecki_difference_room {
 /**
  * Keeps the difference in memory as F32, where it is not too large, so that it is read from the files once and multiplied by
  * the kernels of dense matrices. Near each other numbers of 16 bits have a difference that is exact in F32; what is not adds
- * to `rounded`. Storage above 32 bits, and what is too large, stays as it was. A wide difference is kept by columns, as the
- * products want it (linalg/held.h). The pair borrows the room until it is closed.
+ * to `rounded`. Storage above 32 bits, and what is too large, stays as it was. Of a wide one the transpose is
+ * kept, as the products want it (linalg/held.h). The pair borrows the room until it is closed.
  */
 eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room *room,
                                 const eck_context *context, eck_error *err);

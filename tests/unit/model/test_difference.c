@@ -93,6 +93,46 @@ static void held(void **state)
     ecki_free(room.room);
 }
 
+// A wide difference is held turned, tile by tile: ragged ones on both sides.
+static void held_turned(void **state)
+{
+    (void)state;
+    enum { WIDE_ROWS = 70, WIDE_COLS = 8200 };
+    ecki_difference_pair pair = { 0 };
+    ecki_difference_room room = { 0 };
+    float *const x = ecki_malloc(2 * WIDE_ROWS * WIDE_COLS, sizeof *x), *const y =
+                                                                            x +
+                                                                            WIDE_ROWS * WIDE_COLS;
+    float column[WIDE_ROWS];
+    assert_non_null(x);
+    for (int64_t i = 0; i < WIDE_ROWS * WIDE_COLS; i++) {
+        x[i] = (float)(i % 8191);
+        y[i] = x[i] + (float)(i % 31) + (i == 5 * WIDE_COLS + 8199 ? 0x1p-11F : 0.0F);
+    }
+    x[5 * WIDE_COLS + 8199] = 0x1p-40F;
+    assert_int_equal(eck_operator_dense(
+                         &pair.base, eck_view_matrix(x, ECK_DTYPE_F32, WIDE_ROWS, WIDE_COLS), NULL),
+                     ECK_OK);
+    assert_int_equal(eck_operator_dense(&pair.tuned,
+                                        eck_view_matrix(y, ECK_DTYPE_F32, WIDE_ROWS, WIDE_COLS),
+                                        NULL),
+                     ECK_OK);
+    assert_int_equal(ecki_difference_hold(&pair, &room, NULL, NULL), ECK_OK);
+    assert_true(pair.turned);
+    for (int64_t j = 0; j < WIDE_COLS; j++) {
+        const eck_panel line = { column, ECK_DTYPE_F32, 1, WIDE_ROWS, WIDE_ROWS };
+        assert_int_equal(eck_operator_read(pair.difference, j, 0, line, NULL), ECK_OK);
+        for (int64_t i = 0; i < WIDE_ROWS; i++)
+            assert_true(column[i] == y[i * WIDE_COLS + j] - x[i * WIDE_COLS + j]);
+    }
+    const double lost =
+        (double)y[5 * WIDE_COLS + 8199] - 0x1p-40 - (double)(y[5 * WIDE_COLS + 8199] - 0x1p-40F);
+    assert_true(lost != 0 && pair.rounded == fabs(lost));
+    ecki_difference_close(&pair);
+    ecki_free(room.room);
+    ecki_free(x);
+}
+
 // A limit of memory too small for it leaves the difference where it was.
 static void not_held(void **state)
 {
@@ -111,6 +151,7 @@ static void not_held(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(spacings), cmocka_unit_test(sums),
-                                        cmocka_unit_test(held), cmocka_unit_test(not_held) };
+                                        cmocka_unit_test(held), cmocka_unit_test(held_turned),
+                                        cmocka_unit_test(not_held) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
