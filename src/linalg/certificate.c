@@ -13,7 +13,7 @@
 #include "linalg/pool.h"
 #include "tensor/codec.h"
 
-enum { LANES = 8, TILE_ROWS = 64, TILE_COLS = 1024 };
+enum { LANES = 8 };
 
 // Rounding in F32 may leave the residual open by this share of it.
 #define NARROW 1e-3
@@ -193,8 +193,8 @@ static void cut_tiles(residual_job *job)
 {
     const eck_operator_info *const a = &job->d->a->info, *const b = &job->d->b->info;
     const bool resident = a->resident && b->resident;
-    job->rows = ecki_min(resident ? TILE_ROWS : ECKI_PANEL_ROWS, ecki_max(a->rows, 1));
-    job->cols = ecki_min(resident ? TILE_COLS : ECKI_PANEL_COLS, ecki_max(a->cols, 1));
+    job->rows = ecki_min(resident ? ECKI_CHECK_ROWS : ECKI_PANEL_ROWS, ecki_max(a->rows, 1));
+    job->cols = ecki_min(resident ? ECKI_CHECK_COLS : ECKI_PANEL_COLS, ecki_max(a->cols, 1));
 }
 
 static eck_status measure_residual(ecki_distance *out, residual_job *job,

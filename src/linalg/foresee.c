@@ -24,6 +24,7 @@ typedef struct sizes {
     double stored; // of the factors as they are stored
     double solver; // of LAPACK's workspace for a [k,k] block
     bool compact, full, factors;
+    bool resident, wide; // A lies in memory; factors are stored as F64
     eck_proof proof;
     double failure;
 } sizes;
@@ -47,6 +48,7 @@ static double panels(const sizes *s, double rows, double cols, const double tile
 }
 
 static const double TILE[2] = { ECKI_PANEL_ROWS, ECKI_PANEL_COLS };
+static const double CHECK_TILE[2] = { ECKI_CHECK_ROWS, ECKI_CHECK_COLS };
 static const double SCAN_TILE[2] = { ECKI_SCAN_ROWS, ECKI_PANEL_COLS };
 
 // Panels of a product with A, and with A^T.
@@ -152,16 +154,19 @@ static double deflated_phase(const sizes *s)
 static double proof_phase(const sizes *s)
 {
     const double strip = smaller(256.0, s->k);
-    const double tile = panels(s, s->rows, s->cols, TILE);
-    const double rows = smaller(s->rows, TILE[0]), cols = smaller(s->cols, TILE[1]);
+    const double *const size = s->resident ? CHECK_TILE : TILE;
+    const double tile = panels(s, s->rows, s->cols, size);
+    const double rows = smaller(s->rows, size[0]), cols = smaller(s->cols, size[1]);
+    const double sums = 2.0 * ceil(s->rows / size[0]) * ceil(s->cols / size[1]);
     const double pieces = ceil(s->m / (double)ecki_tall_rows((int64_t)smaller(s->k, 1e9)));
     const double orthogonality = s->m * s->k + 258.0 * s->k + 2.0 * pieces * s->k;
     // up to 128 columns by Grams of factors with their roundings beside them, from there on by strips
     const double grams = s->k <= 128.0 ? 8.0 * s->k * s->k : 260.0 * s->k;
+    if (s->proof == ECK_PROOF_TAIL && s->wide) return orthogonality;
     if (s->proof == ECK_PROOF_TAIL)
         return larger(orthogonality, 2.0 * (s->m + s->n) * s->k + grams + tall(s, 2.0 * s->k));
     if (s->proof == ECK_PROOF_RESIDUAL)
-        return larger(orthogonality, 2.0 * tile + s->threads * strip * (rows + cols));
+        return larger(orthogonality, 2.0 * tile + sums + s->threads * strip * (rows + cols));
     const double probes = (double)ecki_probe_count(s->failure);
     const double factors =
         s->k * probes + larger(transpose_panels(s, s->cols, s->k), apply_panels(s, s->rows, s->k));
@@ -206,6 +211,8 @@ static sizes sizes_of(const eck_operator_info *info, const eck_svd_options *o, i
     const double u = s.full ? s.rows : s.k, v = s.full ? s.cols : s.k;
     s.stored = (s.rows * u + s.cols * v) * eck_dtype_bits(store) / 64.0;
     s.solver = 4.0 * s.k * s.k + 140.0 * s.k;
+    s.resident = info->resident;
+    s.wide = store == ECK_DTYPE_F64;
     s.proof = o->proof;
     s.failure = o->failure;
     return s;
@@ -305,8 +312,11 @@ int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *op
         numbers = larger(numbers, gram_phase(&s));
         if (s.factors) numbers = larger(numbers, larger(vectors_phase(&s), far_phase(&s)));
     }
-    if (s.factors && options->engine == ECK_ENGINE_DEFLATED)
-        numbers = larger(numbers, deflated_phase(&s));
+    if (s.factors && options->engine == ECK_ENGINE_DEFLATED) {
+        sizes first = s; // whatever the proof, the tail is looked at before it
+        first.proof = ECK_PROOF_TAIL;
+        numbers = larger(numbers, larger(deflated_phase(&s), finish_phase(&first)));
+    }
     if (s.factors) numbers = larger(numbers, finish_phase(&s));
     if (s.factors && options->spectral_proof)
         numbers = larger(numbers, s.n + s.stored + (double)eck_spectral_memory(info) / 8.0);

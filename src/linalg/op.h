@@ -15,6 +15,8 @@ enum {
     ECKI_PANEL_ROWS = 256,
     ECKI_PANEL_COLS = 4096,
     ECKI_SCAN_ROWS = 16, // with PANEL_COLS: what is scanned stays in the second cache
+    ECKI_CHECK_ROWS = 64, // of what lies in memory and is compared element by element
+    ECKI_CHECK_COLS = 1024,
     ECKI_GRAM_WIDTH = 512,
     ECKI_TRANSPOSE_ROWS = 2048,
     ECKI_TRANSPOSE_COLS = 512

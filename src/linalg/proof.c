@@ -238,8 +238,8 @@ static double vectors_error(const ecki_svd_job *job, const perturbation *p, doub
 // With T the error of the F64 factors, D = W V^T - stored and R = A - W V^T: ||R + D||^2 is at most
 // T^2 + ||D||^2 + 2 |<R, D>|. R V = 0 and R^T W = 0 up to the error of the vectors, so that only products
 // of two roundings are left of <R, D>: |<R dV, dW>| <= T sum_j ||dv_j|| ||dw_j|| (docs/methods/svd.md).
-static eck_status tail_distance(ecki_distance *out, const ecki_svd_job *job, const eck_svd *svd,
-                                eck_error *err)
+static eck_status rounded_tail_distance(ecki_distance *out, const ecki_svd_job *job,
+                                        const eck_svd *svd, eck_error *err)
 {
     eck_status status = ECK_OK;
     perturbation p = { 0 };
@@ -264,6 +264,36 @@ static eck_status tail_distance(ecki_distance *out, const ecki_svd_job *job, con
 done:
     perturbation_clear(&p);
     return status;
+}
+
+// The same of F64 factors: an element of a column of U diag(s) has been divided by its value, rounded to storage and
+// multiplied again, and the sum over the columns of what that changes is at most 4 u sqrt(k) ||W||.
+static void wide_tail_distance(ecki_distance *out, const ecki_svd_job *job)
+{
+    double low = 0.0, high = 0.0;
+    const double norm = sqrt(job->spectrum->norm2);
+    const double tail = job->spectrum->info.tails[job->rank] * norm;
+    optimum(&low, &high, job);
+    const double k = (double)job->rank, lines = (double)(job->a->info.rows + job->a->info.cols);
+    // Near the low end of the range numbers in the scale of A are stored to the nearest multiple of 2^-1074.
+    const double lost = sqrt(lines * k) * (job->spectrum->scale * 0x1p-1074);
+    const double rounding = straight_error(job, norm) + 4.0 * UNIT * sqrt(k) * norm + lost;
+    const double t = high * norm;
+    const double t_low =
+        job->gap.set ? fmax(0.0, 2.0 * tail * tail - t * t) : low * low * norm * norm;
+    out->norm = norm;
+    out->residual = tail;
+    out->high = t + rounding;
+    out->low = fmax(0.0, sqrt(t_low) - rounding);
+    out->floor = fmax(20.0 * rounding, sqrt(10.0 * fmax(0.0, t * t - tail * tail)));
+}
+
+static eck_status tail_distance(ecki_distance *out, const ecki_svd_job *job, const eck_svd *svd,
+                                eck_error *err)
+{
+    if (job->options.store != ECK_DTYPE_F64) return rounded_tail_distance(out, job, svd, err);
+    wide_tail_distance(out, job);
+    return ECK_OK;
 }
 
 // Values only: the error of the best approximation, which nothing rounds.

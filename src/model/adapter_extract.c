@@ -264,35 +264,59 @@ done:
     return status;
 }
 
+enum { TURNED = 16 }; // columns of a factor that are turned together
+
 /* ---- factors ------------------------------------------------------------------------------- */
 
-/** first [k,n] = sqrt(s) V^T and last [m,k] = U sqrt(s), or as split, in F64; U and V change places if the transpose was
- *  decomposed. */
+/** Powers of the values that the factors U diag(s)^a and V diag(s)^b are multiplied by: of compact ones a + b = 1 already. */
+static void weigh(double *left, double *right, const eck_svd *svd, bool turned, eck_split split)
+{
+    const double *const s = svd->s->data;
+    const bool near_right = svd->orthonormal == ECK_SIDE_RIGHT;
+
+    if (turned && split != ECK_SPLIT_BALANCED)
+        split = split == ECK_SPLIT_LEFT ? ECK_SPLIT_RIGHT : ECK_SPLIT_LEFT;
+    for (int64_t p = 0; p < svd->rank; p++) {
+        // what the value becomes on the left; a value of zero has nothing to share
+        const double l = s[p] == 0                  ? 1
+                         : split == ECK_SPLIT_LEFT  ? s[p]
+                         : split == ECK_SPLIT_RIGHT ? 1
+                                                    : sqrt(s[p]);
+        const double whole = s[p] == 0 ? 1 : s[p];
+        left[p] = near_right ? l / whole : l;
+        right[p] = near_right ? whole / l : 1 / l;
+    }
+}
+
+/** first [k,n] = sqrt(s) V^T and last [m,k] = U sqrt(s), or as split, in F64, from compact factors; these change places if
+ *  the transpose was decomposed. */
 static eck_status factors_of(eck_array **first_out, eck_array **last_out, const eck_svd *svd,
                              bool turned, eck_split split, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t m = turned ? svd->cols : svd->rows, n = turned ? svd->rows : svd->cols;
     const int64_t k = svd->rank;
-    const double *const s = svd->s->data, *const u = turned ? svd->v->data : svd->u->data;
+    const double *const u = turned ? svd->v->data : svd->u->data;
     const double *const v = turned ? svd->u->data : svd->v->data;
+    double *left = NULL, *right = NULL;
 
     ECK_TRY(eck_array_create(first_out, ECK_DTYPE_F64, 2, (int64_t[]){ k, n }, err));
     ECK_TRY(eck_array_create(last_out, ECK_DTYPE_F64, 2, (int64_t[]){ m, k }, err));
+    ECK_ALLOC_RAW(left, k);
+    ECK_ALLOC_RAW(right, k);
+    weigh(left, right, svd, turned, split);
+    const double *const by_u = turned ? right : left, *const by_v = turned ? left : right;
     double *first = (*first_out)->data, *last = (*last_out)->data;
-    for (int64_t p = 0; p < k; p++) {
-        const double left = split == ECK_SPLIT_LEFT    ? s[p]
-                            : split == ECK_SPLIT_RIGHT ? 1
-                                                       : sqrt(s[p]);
-        const double right = split == ECK_SPLIT_RIGHT  ? s[p]
-                             : split == ECK_SPLIT_LEFT ? 1
-                                                       : sqrt(s[p]);
-        for (int64_t i = 0; i < m; i++)
-            last[i * k + p] = u[i * k + p] * left;
-        for (int64_t j = 0; j < n; j++)
-            first[p * n + j] = v[j * k + p] * right;
-    }
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t p = 0; p < k; p++)
+            last[i * k + p] = u[i * k + p] * by_u[p];
+    for (int64_t j = 0; j < n; j += TURNED)
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t i = j; i < ecki_min(n, j + TURNED); i++)
+                first[p * n + i] = v[i * k + p] * by_v[p];
 done:
+    ecki_free(right);
+    ecki_free(left);
     return status;
 }
 
@@ -351,6 +375,7 @@ static eck_status extract_layer(ecki_extracting *job, int64_t index, eck_error *
     options.rank = t->rank;
     options.store = ECK_DTYPE_F64;
     options.proof = ECK_PROOF_TAIL;
+    options.want = ECK_WANT_COMPACT;
     ECK_TRY(ecki_progress(job->context, "extracting", index, job->count, err));
     ECK_TRY(ecki_difference_open(&pair, job->base, t->layer, job->tuned, t->entry, err));
     ECK_TRY(ecki_difference_hold(&pair, &job->room, job->context, err));

@@ -21,13 +21,13 @@ static void check(const eck_operator *op, const eck_svd_options *options, int64_
     printf("  %-52s measured %8.2f MB foreseen %8.2f MB, %5.2f\n", what, measured / 1e6,
            foreseen / 1e6, foreseen / measured);
     assert_true(measured <= foreseen);
-    // With more than half of U and V, room for a steep spectrum is foreseen, which this one does not have; with the
-    // deflated lane room for the exact one, should it have to follow.
+    // With more than half of U and V, room for a steep spectrum is foreseen, which this one does not have: two more squares
+    // and a copy of the factors; with the deflated lane room for the exact one, should it have to follow.
     const eck_operator_info *const info = eck_operator_get_info(op);
     const bool many = options->engine == ECK_ENGINE_DEFLATED ||
                       (!(options->want & ECK_WANT_COMPACT) &&
                        2 * rank > (info->rows < info->cols ? info->rows : info->cols));
-    assert_true(foreseen <= (many ? 2.5 : 1.5) * measured);
+    assert_true(foreseen <= (many ? 3.0 : 1.5) * measured);
     eck_svd_free(svd);
 }
 
