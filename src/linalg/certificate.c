@@ -67,9 +67,8 @@ ECKI_CLONES static void add_row(tile_sums *sums, const double *a, const double *
     sums->residual2 += add_lanes(residual);
 }
 
-// The same of F32 numbers, each times its power of two.
-ECKI_CLONES static void add_narrow_row(tile_sums *sums, const ecki_difference *d, const float *a,
-                                       const float *b, int64_t n)
+// The same of F32 numbers.
+ECKI_CLONES static void add_narrow_row(tile_sums *sums, const float *a, const float *b, int64_t n)
 {
     double norm[LANES] = { 0.0 }, residual[LANES] = { 0.0 };
     const int64_t whole = n / LANES * LANES;
@@ -77,8 +76,7 @@ ECKI_CLONES static void add_narrow_row(tile_sums *sums, const ecki_difference *d
         const int64_t lanes = j < whole ? LANES : n - whole;
 #pragma omp simd
         for (int64_t l = 0; l < lanes; l++) {
-            const double x = (double)a[j + l] * d->scale_a;
-            const double r = x - (double)b[j + l] * d->scale_b;
+            const double x = (double)a[j + l], r = x - (double)b[j + l];
             norm[l] += x * x;
             residual[l] += r * r;
         }
@@ -111,8 +109,8 @@ static eck_status narrow_tile(tile_sums *sums, const residual_job *job, const in
     ECK_TRY(eck_operator_read(d->a, at[0], at[1], a, err));
     ECK_TRY(d->b->extra.read_narrow(d->b->self, at[0], at[1], b, err));
     for (int64_t i = 0; i < a.rows; i++)
-        add_narrow_row(sums, d, (const float *)a.data + i * a.cols,
-                       (const float *)b.data + i * b.cols, a.cols);
+        add_narrow_row(sums, (const float *)a.data + i * a.cols, (const float *)b.data + i * b.cols,
+                       a.cols);
 done:
     return status;
 }
@@ -226,8 +224,8 @@ done:
 // True where F32 holds what is read of A, and B is a product that can be computed in F32.
 static bool can_be_narrow(const ecki_difference *d)
 {
-    return d->narrow && d->a->view && d->a->stored && eck_dtype_bits(d->a->info.storage) <= 32 &&
-           d->b->extra.read_narrow;
+    return d->narrow && d->scale_a == 1.0 && d->scale_b == 1.0 && d->a->view && d->a->stored &&
+           eck_dtype_bits(d->a->info.storage) <= 32 && d->b->extra.read_narrow;
 }
 
 eck_status ecki_distance_residual(ecki_distance *out, const ecki_difference *d,
@@ -264,6 +262,15 @@ void ecki_certificate_fill(eck_certificate *out, const ecki_distance *distance)
     out->orthogonality = -1.0;
 }
 
+static eck_status require_same_shape(const eck_operator *a, const eck_operator *b, eck_error *err)
+{
+    const eck_operator_info *const ai = &a->info, *const bi = &b->info;
+    if (ai->rows == bi->rows && ai->cols == bi->cols) return ECK_OK;
+    return ecki_error(err, ECK_E_SHAPE, -1, "cannot compare '%s' [%lld,%lld] with '%s' [%lld,%lld]",
+                      a->name, (long long)ai->rows, (long long)ai->cols, b->name,
+                      (long long)bi->rows, (long long)bi->cols);
+}
+
 // Probes, relative to a norm whose square may have left the range.
 static eck_status probe_distance(ecki_distance *out, const ecki_difference *d, const eck_scan *scan,
                                  const eck_context *context, eck_error *err)
@@ -277,51 +284,53 @@ done:
     return status;
 }
 
-// d says how; its scales are set here.
-static eck_status certify(eck_certificate *out, ecki_difference d, eck_proof proof,
-                          const eck_context *context, eck_error *err)
+eck_status eck_certify(eck_certificate *out, const eck_operator *a,
+                       const eck_operator *approximation, eck_proof proof, double failure,
+                       uint64_t seed, const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_certificate certificate = { .proof = proof };
     eck_scan scan;
     ecki_distance distance;
-    const eck_operator_info *const ai = &d.a->info, *const bi = &d.b->info;
-    ECK_REQUIRE(ai->rows == bi->rows && ai->cols == bi->cols, ECK_E_SHAPE, -1,
-                "cannot compare '%s' [%lld,%lld] with '%s' [%lld,%lld]", ai->name,
-                (long long)ai->rows, (long long)ai->cols, bi->name, (long long)bi->rows,
-                (long long)bi->cols);
+    ECK_TRY(require_same_shape(a, approximation, err));
     ECK_REQUIRE(proof == ECK_PROOF_RESIDUAL || proof == ECK_PROOF_BOUND, ECK_E_RANGE, -1,
                 "proof '%s' needs a spectrum, not two operators", eck_proof_name(proof));
-    ECK_TRY(eck_operator_scan(&scan, d.a, context, err));
+    ECK_TRY(eck_operator_scan(&scan, a, context, err));
     ECK_REQUIRE(scan.nonfinite == 0, ECK_E_NONFINITE, scan.first_nonfinite,
-                "cannot certify '%s': element %lld is not finite", ai->name,
+                "cannot certify '%s': element %lld is not finite", a->name,
                 (long long)scan.first_nonfinite);
-    d.scale_a = d.scale_b = ecki_scale_of(scan.max);
+    const double scale = ecki_scale_of(scan.max);
+    const ecki_difference d = { a, approximation, scale, scale, failure, seed, false };
     if (proof == ECK_PROOF_RESIDUAL)
         ECK_TRY(ecki_distance_residual(&distance, &d, context, err));
     else
         ECK_TRY(probe_distance(&distance, &d, &scan, context, err));
     ecki_certificate_fill(&certificate, &distance);
-    certificate.stored = bi->storage;
+    certificate.stored = approximation->info.storage;
     certificate.norm2 = scan.norm2;
-    certificate.failure = proof == ECK_PROOF_BOUND ? d.failure : 0.0;
+    certificate.failure = proof == ECK_PROOF_BOUND ? failure : 0.0;
     *out = certificate;
 done:
     return status;
-}
-
-eck_status eck_certify(eck_certificate *out, const eck_operator *a,
-                       const eck_operator *approximation, eck_proof proof, double failure,
-                       uint64_t seed, const eck_context *context, eck_error *err)
-{
-    return certify(out, (ecki_difference){ a, approximation, 1.0, 1.0, failure, seed, false },
-                   proof, context, err);
 }
 
 eck_status ecki_certify_narrow(eck_certificate *out, const eck_operator *a,
                                const eck_operator *approximation, const eck_context *context,
                                eck_error *err)
 {
-    return certify(out, (ecki_difference){ a, approximation, 1.0, 1.0, 0.0, 0, true },
-                   ECK_PROOF_RESIDUAL, context, err);
+    eck_status status = ECK_OK;
+    eck_certificate certificate = { .proof = ECK_PROOF_RESIDUAL };
+    ecki_distance distance;
+    // Squares of F32 numbers stay in the range of F64 as they are.
+    const ecki_difference d = { a, approximation, 1.0, 1.0, 0.0, 0, true };
+    ECK_TRY(require_same_shape(a, approximation, err));
+    if (!can_be_narrow(&d))
+        return eck_certify(out, a, approximation, ECK_PROOF_RESIDUAL, 0.0, 0, context, err);
+    ECK_TRY(ecki_distance_residual(&distance, &d, context, err));
+    ecki_certificate_fill(&certificate, &distance);
+    certificate.stored = approximation->info.storage;
+    certificate.norm2 = distance.norm * distance.norm;
+    *out = certificate;
+done:
+    return status;
 }
