@@ -58,6 +58,9 @@ struct eck_operator {
         *view; // of a matrix in memory, borrowed from self, for the products of fused.h; else NULL
     bool
         stored; // reads give back numbers that lie somewhere in the type info.storage: nothing is computed
+    bool
+        scanned; // whoever filled it has found `scan`, in sums no longer than a scan's, and all is finite
+    eck_scan scan;
     char *name;
 };
 

@@ -220,6 +220,10 @@ eck_status eck_operator_scan(eck_scan *out, const eck_operator *a, const eck_con
                              eck_error *err)
 {
     eck_scan scan = { 0.0, 0.0, -1, 0 };
+    if (a->scanned) {
+        *out = a->scan;
+        return ECK_OK;
+    }
     const eck_status status = a->methods.scan ? a->methods.scan(a->self, &scan, err)
                                               : ecki_derive_scan(&scan, a, context, err);
     if (status == ECK_OK) *out = scan;

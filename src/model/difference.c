@@ -218,6 +218,11 @@ done:
 
 /* ---- held ---------------------------------------------------------------------------------- */
 
+/** Sums of squares of what rounding to F32 changed and of what is held, and the largest of that. */
+typedef struct hold_sums {
+    double rounded, norm2, max;
+} hold_sums;
+
 typedef struct holding {
     const ecki_difference_pair *pair;
     bool turned;
@@ -225,23 +230,28 @@ typedef struct holding {
     int64_t across; /**< tiles side by side */
     ecki_pool panels; /**< for each thread: a tile of the base and one of the tuned, F32 */
     float *out;
-    double *rounded; /**< squared, one a tile */
+    hold_sums *sums; /**< one a tile, added in order */
 } holding;
 
-/** out = y - x rounded to F32; the squared sum of what that changed. */
-static double subtract(float *out, const float *x, const float *y, int64_t count)
+/** Adds a row of out = y - x rounded to F32; the sums go through lanes, then the rows. */
+static void subtract(hold_sums *sums, float *out, const float *x, const float *y, int64_t count)
 {
-    double sum = 0;
+    double rounded = 0, norm2 = 0;
+    float max = 0;
 
-#pragma omp simd reduction(+ : sum)
+#pragma omp simd reduction(+ : rounded, norm2) reduction(max : max)
     for (int64_t i = 0; i < count; i++) {
         const double d = (double)y[i] - (double)x[i];
-        const float near = (float)d;
+        const float near = (float)d, size = fabsf(near);
         const double off = d - (double)near;
         out[i] = near;
-        sum += off * off;
+        rounded += off * off;
+        norm2 += (double)near * (double)near;
+        max = size > max ? size : max;
     }
-    return sum;
+    sums->rounded += rounded;
+    sums->norm2 += norm2;
+    sums->max = fmax(sums->max, (double)max);
 }
 
 static eck_status hold_tile(void *self, int64_t index, eck_error *err)
@@ -251,7 +261,7 @@ static eck_status hold_tile(void *self, int64_t index, eck_error *err)
     const eck_operator_info *info = eck_operator_get_info(job->pair->base);
     const int64_t row = index / job->across * job->height, col = index % job->across * job->width;
     double *const room = ecki_pool_take(&job->panels);
-    double sum = 0;
+    hold_sums sums = { 0 };
     eck_panel x = { room, ECK_DTYPE_F32, ecki_min(job->height, info->rows - row),
                     ecki_min(job->width, info->cols - col), job->width + ECKI_TURN_SKEW };
     eck_panel y = x;
@@ -265,12 +275,12 @@ static eck_status hold_tile(void *self, int64_t index, eck_error *err)
     ECK_TRY(eck_operator_read(job->pair->tuned, row, col, y, err));
     for (int64_t i = 0; i < x.rows; i++) {
         float *const line = (float *)y.data + i * y.ld;
-        sum += subtract(line, (const float *)x.data + i * x.ld, line, x.cols);
+        subtract(&sums, line, (const float *)x.data + i * x.ld, line, x.cols);
     }
     if (job->turned)
         ecki_turn_tile((char *)(job->out + col * info->rows + row),
                        info->rows * (int64_t)sizeof *job->out, ECK_DTYPE_F32, y);
-    job->rounded[index] = sum;
+    job->sums[index] = sums;
 done:
     ecki_pool_give(&job->panels, room);
     return status;
@@ -310,28 +320,28 @@ done:
 }
 
 /** Fills job->out. */
-static eck_status hold_all(double *rounded_out, holding *job, const eck_context *context,
-                           eck_error *err)
+static eck_status hold_all(hold_sums *out, holding *job, const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     const eck_operator_info *info = eck_operator_get_info(job->pair->base);
-    double sum = 0;
+    hold_sums all = { 0 };
 
     job->height = job->turned ? ECKI_TURN_ROWS : panel_height(info);
     job->width = job->turned ? ecki_min(TURN_WIDTH, info->cols) : info->cols;
     job->across = (info->cols + job->width - 1) / job->width;
     const int64_t tiles = (info->rows + job->height - 1) / job->height * job->across;
     const int32_t threads = (int32_t)ecki_max(1, ecki_min(ecki_threads(context), tiles));
-    ECK_ALLOC(job->rounded, tiles);
+    ECK_ALLOC(job->sums, tiles);
     ECK_TRY(
         ecki_pool_init(&job->panels, job->height * (job->width + ECKI_TURN_SKEW), threads, err));
     ECK_TRY(ecki_parallel_for(tiles, threads, hold_tile, job, err));
     for (int64_t i = 0; i < tiles; i++)
-        sum += job->rounded[i];
-    *rounded_out = sqrt(sum);
+        all = (hold_sums){ all.rounded + job->sums[i].rounded, all.norm2 + job->sums[i].norm2,
+                           fmax(all.max, job->sums[i].max) };
+    *out = all;
 done:
     ecki_pool_clear(&job->panels);
-    ecki_free(job->rounded);
+    ecki_free(job->sums);
     return status;
 }
 
@@ -342,20 +352,22 @@ eck_status ecki_difference_hold(ecki_difference_pair *pair, ecki_difference_room
     const eck_operator_info *info = eck_operator_get_info(pair->base);
     holding job = { .pair = pair, .turned = ecki_held_turned(info->rows, info->cols) };
     eck_operator *dense = NULL;
-    double rounded = 0;
+    hold_sums sums = { 0 };
 
     if (!can_hold(pair, context)) return ECK_OK;
     ECK_TRY(room_take(room, info->rows * info->cols, context, err));
     job.out = room->room;
-    ECK_TRY(hold_all(&rounded, &job, context, err));
+    ECK_TRY(hold_all(&sums, &job, context, err));
     const int64_t rows = job.turned ? info->cols : info->rows;
     const int64_t cols = job.turned ? info->rows : info->cols;
     const eck_view view = eck_view_matrix(room->room, ECK_DTYPE_F32, rows, cols);
     ECK_TRY(eck_operator_dense(&dense, view, err));
     ECK_TRY(ecki_operator_rename(dense, info->name, err));
+    dense->scanned = isfinite(sums.norm2);
+    dense->scan = (eck_scan){ .max = sums.max, .norm2 = sums.norm2, .first_nonfinite = -1 };
     eck_operator_free(pair->difference);
     pair->difference = dense;
-    pair->rounded = rounded;
+    pair->rounded = sqrt(sums.rounded);
     pair->turned = job.turned;
     dense = NULL;
 done:

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
+#include "linalg/op.h"
 #include "model/difference.h"
 
 enum { ROWS = 3, COLS = 4, COUNT = ROWS * COLS };
@@ -128,6 +129,16 @@ static void held_turned(void **state)
     const double lost =
         (double)y[5 * WIDE_COLS + 8199] - 0x1p-40 - (double)(y[5 * WIDE_COLS + 8199] - 0x1p-40F);
     assert_true(lost != 0 && pair.rounded == fabs(lost));
+    // What it knows of itself is what a scan of the same numbers finds, but for the order of half a million squares.
+    eck_scan told, found;
+    eck_operator *plain = NULL;
+    const eck_view view = *pair.difference->view;
+    assert_int_equal(eck_operator_dense(&plain, view, NULL), ECK_OK);
+    assert_int_equal(eck_operator_scan(&told, pair.difference, NULL, NULL), ECK_OK);
+    assert_int_equal(eck_operator_scan(&found, plain, NULL, NULL), ECK_OK);
+    assert_true(pair.difference->scanned && told.max == found.max);
+    assert_true(fabs(told.norm2 - found.norm2) <= 1e-12 * found.norm2);
+    eck_operator_free(plain);
     ecki_difference_close(&pair);
     ecki_free(room.room);
     ecki_free(x);
