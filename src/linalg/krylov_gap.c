@@ -98,25 +98,39 @@ done:
     return status;
 }
 
+// The better of *best and the bound for one t; *better_out tells which.
+static eck_status try_bound(double *best, bool *better_out, const ecki_krylov *s, int64_t k,
+                            const double at[2], eck_error *err)
+{
+    double sum = 0.0;
+    const eck_status status = bound_at(&sum, s, k, at, err);
+    *better_out = status == ECK_OK && sum < *best;
+    if (*better_out) *best = sum;
+    return status;
+}
+
 eck_status ecki_krylov_bound(double *out, const ecki_krylov *s, int64_t k, double kth, double mu,
                              eck_error *err)
 {
+    // Parts of kth; the bound falls to its least and grows from there, or nearly so: from FIRST on to one side or the other.
+    static const double parts[] = { 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.5 };
+    enum { FIRST = 4, COUNT = 6 };
     eck_status status = ECK_OK;
     double best = INFINITY;
+    bool better = true;
     // With a gap t = theta_k^2 - mu costs nothing in the maximum; without one only trying tells.
     const double gap = kth - mu;
-    const double tries[] = { gap,        1e-5 * kth, 1e-4 * kth, 1e-3 * kth,
-                             0.01 * kth, 0.1 * kth,  0.5 * kth };
-    const int last = gap > 0.05 * kth ? 1 : 7;
-    for (int i = 0; i < last; i++) {
-        const double at[2] = { mu, tries[i] };
-        double sum = 0.0;
-        if (!(tries[i] > 0.0)) continue;
-        ECK_TRY(bound_at(&sum, s, k, at, err));
-        best = fmin(best, sum);
+    if (gap > 0.0) ECK_TRY(try_bound(&best, &better, s, k, (double[2]){ mu, gap }, err));
+    if (gap > 0.05 * kth || !(kth > 0.0)) goto done;
+    ECK_TRY(try_bound(&best, &better, s, k, (double[2]){ mu, parts[FIRST] * kth }, err));
+    for (int i = FIRST + 1; i < COUNT; i++)
+        ECK_TRY(try_bound(&best, &better, s, k, (double[2]){ mu, parts[i] * kth }, err));
+    for (int i = FIRST - 1; i >= 0 && !better; i--) {
+        ECK_TRY(try_bound(&best, &better, s, k, (double[2]){ mu, parts[i] * kth }, err));
+        better = !better; // on while it falls
     }
-    *out = best;
 done:
+    *out = best;
     return status;
 }
 
