@@ -256,16 +256,16 @@ static eck_status reduce_task(void *self, int64_t index, eck_error *err)
     return ECK_OK;
 }
 
-eck_status ecki_fused_normal(const eck_view *view, double scale, const eck_panel panels[2],
+eck_status ecki_fused_normal(const ecki_fused_matrix *a, const eck_panel panels[2],
                              const eck_context *context, ecki_room *room, eck_error *err)
 {
     eck_status status = ECK_OK;
-    fused_job job = { .kernels = kernels_here(),
-                      .a = *view,
-                      .rows = view->shape[0],
-                      .cols = view->shape[1],
+    fused_job job = { .kernels = a->kernels ? a->kernels : kernels_here(),
+                      .a = *a->view,
+                      .rows = a->view->shape[0],
+                      .cols = a->view->shape[1],
                       .width = panels[0].cols,
-                      .scale = scale,
+                      .scale = a->scale,
                       .x = panels[0].data,
                       .out = panels[1].data };
     const int32_t threads = ecki_threads(context);

@@ -93,13 +93,20 @@ typedef struct ecki_fused_kernels {
                     float *out); /**< rows of the first columns of A, one by one */
 } ecki_fused_kernels;
 
+/** scale A, and who multiplies by it; NULL: the kernels for this processor. */
+typedef struct ecki_fused_matrix {
+    const eck_view *view;
+    double scale;
+    const ecki_fused_kernels *kernels;
+} ecki_fused_matrix;
+
 /** The kernels for a processor; NULL where BLAS is faster than the portable ones. */
 const ecki_fused_kernels *ecki_fused_kernels_of(const ecki_cpu *cpu);
 
 /** True when eck_operator_normal() of a view is the fused product: F32 panels of 16, 32, .. columns, rows contiguous
  *  (RIGHT) or columns (LEFT), numbers of 32 or 16 bits. What it works in is taken from `room`. */
 bool ecki_fused_takes(const eck_view *view, eck_side side, double scale, const eck_panel panels[2]);
-eck_status ecki_fused_normal(const eck_view *view, double scale, const eck_panel panels[2],
+eck_status ecki_fused_normal(const ecki_fused_matrix *a, const eck_panel panels[2],
                              const eck_context *context, ecki_room *room, eck_error *err);
 
 /** The same for eck_operator_apply(), F64 panels, and for eck_operator_apply_transpose() of a view with contiguous

@@ -193,7 +193,8 @@ eck_status ecki_operator_normal(const eck_operator *a, eck_side side, double sca
                 eck_dtype_name(x.dtype), eck_dtype_name(out.dtype));
     if (a->view && ecki_fused_takes(a->view, side, scale, panels)) {
         const eck_view of = side == ECK_SIDE_RIGHT ? *a->view : eck_view_transposed(*a->view);
-        status = ecki_fused_normal(&of, scale, panels, context, room, err);
+        status =
+            ecki_fused_normal(&(ecki_fused_matrix){ &of, scale, NULL }, panels, context, room, err);
     } else if (a->extra.normal)
         status = a->extra.normal(a->self, side, scale, panels, context, err);
     else if (a->methods.normal)

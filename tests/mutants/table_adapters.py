@@ -67,8 +67,15 @@ ADAPTERS = [
     {
         "name": "what-float32-cannot-hold-of-a-difference-is-not-counted",
         "file": "src/model/difference.c",
-        "old": "        sum += off * off;",
-        "new": "        sum += 0 * off;",
+        "old": "        rounded += off * off;",
+        "new": "        rounded += 0 * off;",
+        "tests": ["difference"],
+    },
+    {
+        "name": "a-held-difference-tells-a-norm-that-is-not-its-own",
+        "file": "src/model/difference.c",
+        "old": "        norm2 += (double)near * (double)near;",
+        "new": "        norm2 += d * (double)near * 1.0001;",
         "tests": ["difference"],
     },
     {

@@ -66,6 +66,33 @@ def test_a_block_is_certified_within_one_percent_of_the_best(pair, tmp_path, eng
         assert error <= 1.01 * best
 
 
+@pytest.mark.parametrize("engine", ["exact", "krylov"])
+@pytest.mark.parametrize("split", ["balanced", "left", "right"])
+def test_a_wide_layer_is_decomposed_turned(tmp_path, split, engine):
+    """Rows of 8200 numbers: the transpose is held and decomposed, and nobody notices."""
+    random = torch.Generator().manual_seed(4)
+    base = torch.randn(96, 8200, generator=random)
+    values = torch.logspace(0, -2, 96)
+    left, right = torch.randn(96, 96, generator=random), torch.randn(96, 8200, generator=random)
+    tuned = base + torch.linalg.qr(left)[0] * values @ torch.linalg.qr(right.T)[0].T
+    save_file({"layer.weight": base}, tmp_path / "base.safetensors")
+    save_file({"layer.weight": tuned}, tmp_path / "tuned.safetensors")
+    (module,) = extract(tmp_path, tmp_path / "out", "--engine", engine, "--split", split)["modules"]
+    factors = load_file(tmp_path / "out/adapter_model.safetensors")
+    first, last = (factors[f"base_model.model.layer.lora_{half}.weight"].double() for half in "AB")
+    change = tuned.double() - base.double()
+    s = torch.linalg.svdvals(change)
+    assert first.shape == (RANK, 8200) and last.shape == (96, RANK) and module["engine"] == engine
+    error = (change - last @ first).norm() / change.norm()
+    rounding = (RANK + 3) * 2.0**-24 * last.norm() * first.norm() / change.norm()
+    assert abs(module["error"] - error) <= rounding + 1e-10
+    assert error <= (1 + 1e-3) * s[RANK:].norm() / s.norm()
+    shares = {"balanced": s[:RANK].sqrt(), "left": s[:RANK], "right": torch.ones(RANK, dtype=torch.float64)}
+    # values of the two sides' columns: those of the change to the excess that is allowed, rounded to float32
+    assert torch.allclose(last.norm(dim=0), shares[split], rtol=2e-3)
+    assert torch.allclose(first.norm(dim=1), s[:RANK] / shares[split], rtol=2e-3)
+
+
 def test_the_page_says_how_near_the_best_it_is(pair, tmp_path):
     command = [os.environ["ECKART_COMMAND"], "lora", "extract", pair / "base.safetensors", pair / "tuned.safetensors",
                "-o", tmp_path / "out", "--rank", str(RANK)]

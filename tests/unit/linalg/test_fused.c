@@ -104,7 +104,8 @@ static void builds_agree(void **state)
 }
 
 // Both products against long double, rows or columns side by side, threads 1 to 3; the views that are not taken.
-static void expect_products(const sample *a, eck_view view, int64_t width)
+static void expect_products(const ecki_fused_kernels *kernels, const sample *a, eck_view view,
+                            int64_t width)
 {
     const int64_t m = view.shape[0], n = view.shape[1], count = n * width;
     float *const x = test_malloc((size_t)count * sizeof *x), *const out = test_malloc(
@@ -126,8 +127,9 @@ static void expect_products(const sample *a, eck_view view, int64_t width)
                 ecki_fused_takes_apply(&view, false));
     for (int32_t threads = 1; threads <= 3; threads++) {
         eck_context context = ECK_CONTEXT_INIT;
+        const ecki_fused_matrix half = { &view, 0.5, kernels };
         context.threads = threads;
-        expect_ok(ecki_fused_normal(&view, 0.5, panels, &context, &room, &err), &err);
+        expect_ok(ecki_fused_normal(&half, panels, &context, &room, &err), &err);
         if (threads == 1) memcpy(first, out, (size_t)count * sizeof *out);
         assert_memory_equal(first, out, (size_t)count * sizeof *out);
     }
@@ -170,6 +172,8 @@ static void products(void **state)
 {
     (void)state;
     const int64_t shapes[][2] = { { 1, 1 }, { 100, 37 }, { 130, 600 }, { 5, 1100 }, { 260, 16 } };
+    const ecki_fused_kernels *builds[4];
+    builds_here(builds);
     for (int i = 0; i < 5; i++)
         for (int t = 0; t < 3; t++) {
             const eck_dtype dtype = t == 0   ? ECK_DTYPE_F32
@@ -177,7 +181,9 @@ static void products(void **state)
                                              : ECK_DTYPE_F16;
             sample a = sample_create(shapes[i][0], shapes[i][1], dtype, 1.0, (uint64_t)i);
             const eck_view view = eck_array_view(a.array);
-            expect_products(&a, view, t == 0 ? 32 : 16);
+            expect_products(NULL, &a, view, t == 0 ? 32 : 16); // those of this processor
+            for (int b = 0; builds[b]; b++) // and those it would have without a matrix unit
+                expect_products(builds[b], &a, view, t == 0 ? 32 : 16);
             if (i > 0 && i < 4) {
                 // The transpose of the transpose's numbers: columns side by side, of the other side.
                 const eck_view turned = eck_view_transposed(view);
@@ -212,7 +218,9 @@ static void timing(void **state)
         ecki_room room = { NULL, 0 };
         for (int run = 0; run < 9; run++) {
             const double start = ecki_clock();
-            assert_int_equal(ecki_fused_normal(&view, 1.0, panels, NULL, &room, NULL), ECK_OK);
+            assert_int_equal(ecki_fused_normal(&(ecki_fused_matrix){ &view, 1.0, NULL }, panels,
+                                               NULL, &room, NULL),
+                             ECK_OK);
             best = fmin(best, ecki_clock() - start);
         }
         ecki_room_clear(&room);
