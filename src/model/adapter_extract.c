@@ -264,11 +264,12 @@ done:
     return status;
 }
 
-enum { TURNED = 16 }; // columns of a factor that are turned together
-
 /* ---- factors ------------------------------------------------------------------------------- */
 
-/** Powers of the values that the factors U diag(s)^a and V diag(s)^b are multiplied by: of compact ones a + b = 1 already. */
+enum { TURNED = 16 }; // numbers of a column that become a piece of a row together
+
+/** What columns of u and v of a compact SVD, where one side has all of the values, are multiplied by so that they are split as
+ *  was asked. */
 static void weigh(double *left, double *right, const eck_svd *svd, bool turned, eck_split split)
 {
     const double *const s = svd->s->data;
