@@ -158,8 +158,10 @@ static double proof_phase(const sizes *s)
     const double tile = panels(s, s->rows, s->cols, size);
     const double rows = smaller(s->rows, size[0]), cols = smaller(s->cols, size[1]);
     const double sums = 2.0 * ceil(s->rows / size[0]) * ceil(s->cols / size[1]);
-    const double pieces = ceil(s->m / (double)ecki_tall_rows((int64_t)smaller(s->k, 1e9)));
-    const double orthogonality = s->m * s->k + 258.0 * s->k + 2.0 * pieces * s->k;
+    // of COMPACT factors the near one alone is orthonormal
+    const double side = s->compact ? s->n : s->m;
+    const double pieces = ceil(side / (double)ecki_tall_rows((int64_t)smaller(s->k, 1e9)));
+    const double orthogonality = side * s->k + 258.0 * s->k + 2.0 * pieces * s->k;
     // up to 128 columns by Grams of factors with their roundings beside them, from there on by strips
     const double grams = s->k <= 128.0 ? 8.0 * s->k * s->k : 260.0 * s->k;
     if (s->proof == ECK_PROOF_TAIL && s->wide) return orthogonality;
@@ -243,7 +245,9 @@ static double krylov_bytes(const ecki_svd_job *job, const sizes *s, double most)
         (n + m) * k +
         larger(0.5 * n * k + small, larger(3.0 * k * k + 600.0 * k + tall(s, k), products));
     const double grams = k <= 128.0 ? 8.0 * k * k : 0.0;
-    const double finish = 2.0 * (n + m) * k + grams + tall(s, 2.0 * k) + finish_phase(s);
+    sizes whole = *s; // which of the factors is orthonormal does not go by their lengths here
+    whole.compact = false;
+    const double finish = 2.0 * (n + m) * k + grams + tall(s, 2.0 * k) + finish_phase(&whole);
     // tiles of the copy are gone before anything else is held
     const double tiles = copy.bytes > 0 ? ecki_held_tiles(job->a, s->threads) : 0.0;
     const double run = larger(held + larger(step, larger(small, factors)), finish);
