@@ -2,11 +2,10 @@
 
 The same ranks, the same number of sweeps or iterations at most, the same threads, float32 input; each side in a process of
 its own, taking turns; wall and processor seconds and their ratios, median and quartiles, with the errors of both, printed
-and written to bench/results/tensor-<case>-<threads>.json. Set OPENBLAS_NUM_THREADS and OMP_NUM_THREADS to THREADS before.
+and written to bench/results/<machine>/tensor-<case>-<threads>.json. Set OPENBLAS_NUM_THREADS and OMP_NUM_THREADS to THREADS before.
 """
 
 import ctypes
-import json
 import multiprocessing
 import os
 import statistics
@@ -28,7 +27,7 @@ from eckart._raw.multilinear import (
     eck_tucker,
 )
 from eckart._raw.status import eck_error
-from run import REST, RESULTS, processor
+from run import REST, processor, store
 from tensorly.decomposition import parafac, partial_tucker, tensor_train, tucker
 
 SIDES = ("eckart", "tensorly")
@@ -152,8 +151,8 @@ def main():
         print(f"{name:28} {result['wall_ratio']['median']:6.2f}x ({result['wall_ratio']['low']:.2f} .. "
               f"{result['wall_ratio']['high']:.2f})  {1e3 * result['eckart']['wall']['median']:8.1f} ms  errors "
               f"{result['eckart']['error']:.5f} {result['tensorly']['error']:.5f}", flush=True)
-        where = RESULTS / f"tensor-{name.replace('(', '').replace(')', '').replace(', ', 'x').replace(' ', '-')}-{threads}.json"
-        where.write_text(json.dumps(result, indent=1) + "\n")
+        plain = name.replace("(", "").replace(")", "").replace(", ", "x").replace(" ", "-")
+        store(f"tensor-{plain}-{threads}", result)
         for pipe in pipes.values():
             pipe.send(False)
 

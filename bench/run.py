@@ -1,4 +1,4 @@
-"""Times eckart beside its peers, in pairs of whole processes, and writes bench/results/<case>.json.
+"""Times eckart beside its peers, in pairs of whole processes, and writes bench/results/<machine>/<case>.json.
 
     make bench            every case         make bench QUICK=1    small sizes
 
@@ -25,7 +25,6 @@ import numpy
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 SCRATCH = BUILD / "bench-data"
-RESULTS = ROOT / "bench/results"
 PAIRS = 7
 VOID_BELOW = 0.8
 RETRIES = 10
@@ -59,6 +58,35 @@ QUICK = [
     (1024, 1024, 128, "values", "torch"),
     (1024, 2752, 128, "svd", "lapack"),
 ]
+
+
+def processor():
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+        return re.search(r"^model name\s*:\s*(.*)$", text, re.M).group(1).strip()
+    except (OSError, AttributeError):
+        return platform.processor() or platform.machine()
+
+
+def machine():
+    """A name for machines like this one, of letters and figures: processor, widest vectors, cores."""
+    try:
+        flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M).group(1).split()
+    except (OSError, AttributeError):
+        flags = []
+    words = re.sub(r"\(\w+\)|\bprocessor\b|\bcpu\b|@.*", " ", processor().lower())
+    units = {"amx_tile": "amx", "avx512f": "avx512", "avx2": "avx2", "asimd": "neon"}
+    unit = [short for flag, short in units.items() if flag in flags][:1]
+    return "-".join([*re.findall("[a-z0-9]+", words), *unit, f"{os.cpu_count()}-cores"])
+
+
+RESULTS = ROOT / "bench/results" / machine()
+
+
+def store(name, result):
+    """A raw result of this machine; those of others stay what they are."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def environment():
@@ -149,14 +177,6 @@ def calibrated(size, key="sgemm"):
     return best
 
 
-def processor():
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text()
-        return re.search(r"^model name\s*:\s*(.*)$", text, re.M).group(1).strip()
-    except (OSError, AttributeError):
-        return platform.processor() or platform.machine()
-
-
 def pair(commands, first, size, best, timed=run):
     """One pair, alternating, once the machine is at its rate; None if it never was. timed tells of one side."""
     for _ in range(RETRIES):
@@ -245,8 +265,7 @@ def main():
             continue
         show(result)
         if not options.no_save:
-            RESULTS.mkdir(exist_ok=True)
-            (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+            store(name, result)
     sys.exit(1 if void else 0)
 
 

@@ -1,11 +1,12 @@
-"""Times adapters at the sizes people have, and writes bench/results/adapter-<case>.json.
+"""Times adapters at the sizes people have, and writes bench/results/<machine>/adapter-<case>.json.
 
     make bench            after bench/run.py; QUICK=1: small sizes
 
 Whole processes of `eckart lora`: seconds, the most memory held, the error told, and the same error found another way. The
-opponent is the usual one, torch.linalg.svd of the dense change in float32, timed on one module of every shape and counted as
-often as that shape occurs. Inputs are made from fixed seeds and kept in build/bench-data/adapters. Adapters are written for
-every run, and reading them counts; they come from the page cache. The load of the machine is noted beside every time.
+opponent of extraction is a whole process too, bench_extract_torch.py, in alternating pairs; that of resizing is torch.linalg.svd
+of the dense change in float32, timed on one module. Inputs are made from fixed seeds and kept in build/bench-data/adapters.
+Adapters are written for every run, and reading them counts; they come from the page cache. The load of the machine is noted
+beside every time.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from run import BUILD, RESULTS, SCRATCH, environment, processor
+from run import BUILD, PAIRS, ROOT, SCRATCH, environment, processor, run, spread, store
 
 FOLDER = SCRATCH / "adapters"
 RUNS = 3
@@ -152,31 +153,54 @@ def optimum(change, rank):
     return (values[rank:].sum() / values.sum()).sqrt().item()
 
 
+def adapter_file(out):
+    return out / "adapter_model.safetensors" if out.is_dir() else out
+
+
+def errors_above(pair, out, shapes, rank):
+    """The worst error of the product over the best possible, less 1, in one module of every shape; in float64."""
+    worst = 0.0
+    with safe_open(str(pair[0]), "pt") as base, safe_open(str(pair[1]), "pt") as tuned, safe_open(str(out), "pt") as factors:
+        for module in {shape: module for module, shape in shapes.items()}.values():
+            key = f"model.layers.0.{module}"
+            change = tuned.get_tensor(f"{key}.weight").double() - base.get_tensor(f"{key}.weight").double()
+            first, last = (factors.get_tensor(f"base_model.model.{key}.lora_{half}.weight").double() for half in "AB")
+            worst = max(worst, relative(last @ first, change) / optimum(change, rank) - 1)
+    return worst
+
+
+def usual_way(pair, out, rank, way):
+    """One process of the peer: wall seconds, and those of its decompositions."""
+    done = run([sys.executable, str(ROOT / "bench/bench_extract_torch.py"), *map(str, pair), str(out), str(rank), way])
+    return {"wall": done["wall"], "seconds": done["seconds"]}
+
+
 def extract(hidden, key, inner, rank, runs):
+    """Pairs of whole processes, which of them begins alternating; each way of the peer by itself."""
     shapes = block_shapes(hidden, key, inner)
     path = make_pair(shapes, rank, f"pair-{hidden}-{inner}")
-    pair = [path / "base.safetensors", path / "tuned.safetensors"]
+    pair, out, other = [path / "base.safetensors", path / "tuned.safetensors"], FOLDER / "out", FOLDER / "other.safetensors"
     words = ["extract", *pair, "--rank", rank, "--min-size", 1, "--engine"]
-    exact = repeated([*words, "exact"], FOLDER / "out", 1)
-    best = repeated([*words, "krylov"], FOLDER / "out", runs)
-    errors = {module["name"]: module["error"] for module in best["told"]["modules"]}
+    exact = repeated([*words, "exact"], out, 1)
+    ways, ours = {}, []
+    for way in ("full", "lowrank"):
+        done = []
+        for index in range(runs):
+            sides = {"eckart": lambda: command(*words, "krylov", "-o", fresh(out)),
+                     "torch": lambda way=way: usual_way(pair, fresh(other), rank, way)}
+            done.append({side: sides[side]() for side in (sides if index % 2 == 0 else reversed(sides))})
+        ours += [one["eckart"] for one in done]
+        ways[way] = {
+            "ratio": spread([one["torch"]["wall"] / one["eckart"]["wall"] for one in done]),
+            "ratio_inside": spread([one["torch"]["seconds"] / one["eckart"]["wall"] for one in done]),
+            **{side: spread([one[side]["wall"] for one in done]) for side in ("eckart", "torch")},
+            "above_optimum": errors_above(pair, other, shapes, rank),
+        }
+    best = sorted(ours, key=lambda one: one["wall"])[len(ours) // 2]
     certified = max(module["error"] / module["optimum"][0] - 1 for module in best["told"]["modules"])
-    peers, above = {}, 0.0
-    with safe_open(str(pair[0]), "pt") as base, safe_open(str(pair[1]), "pt") as tuned:
-        for name, shape in shapes.items():
-            if shape in peers:
-                continue
-            if shape[::-1] in peers:  # torch turns what is wide
-                peers[shape] = peers[shape[::-1]]
-                continue
-            key = f"model.layers.0.{name}"
-            change = tuned.get_tensor(f"{key}.weight").double() - base.get_tensor(f"{key}.weight").double()
-            above = max(above, errors[key] / optimum(change, rank) - 1)
-            peers[shape] = torch_svd(change.float())
-    peer = sum(peers[shape] for shape in shapes.values())
     return {"case": f"extraction of a block, hidden {hidden}, inner {inner}, bf16, r = {rank}, engine krylov", "ours": best,
-            "exact": exact["wall"], "certified": certified, "above_optimum": above, "peer": peer,
-            "ratio": peer / best["wall"]}
+            "exact": exact["wall"], "certified": certified, "above_optimum": errors_above(pair, adapter_file(out), shapes, rank),
+            "ways": ways}
 
 
 # ---- combine --------------------------------------------------------------------------------------------------------
@@ -228,7 +252,7 @@ def combine(parts, adapters, rank, runs):
 
 CASES = {
     "resize": lambda runs: resize(400, 5120, 128, 32, runs),
-    "extract": lambda runs: extract(4096, 1024, 14336, 64, runs),
+    "extract": lambda runs: extract(4096, 1024, 14336, 64, max(runs, PAIRS)),
     "combine": lambda runs: combine(SDXL, 10, 32, runs),
 }
 QUICK = {
@@ -242,9 +266,13 @@ def show(result):
     ours = result["ours"]
     print(f"{result['case']}: {ours['wall']:.2f} s, {ours['cpu']:.1f} s of processor, {ours['megabytes']:.0f} MB, "
           f"load {ours['load']:.1f}")
-    for key in ("product_off", "exact", "certified", "above_optimum", "peer_per_module", "ratio_per_module", "peer", "ratio"):
+    for key in ("product_off", "exact", "certified", "above_optimum", "peer_per_module", "ratio_per_module"):
         if key in result:
             print(f"    {key.replace('_', ' ')}: {result[key]:.3g}")
+    for way, found in result.get("ways", {}).items():
+        ratio, inside = found["ratio"], found["ratio_inside"]
+        print(f"    torch, {way}: {found['torch']['median']:.2f} s, {ratio['median']:.2f}x ({ratio['low']:.2f} .. {ratio['high']:.2f}), "
+              f"its decompositions alone {inside['median']:.2f}x; {found['above_optimum']:.2e} above the optimum")
     sys.stdout.flush()
 
 
@@ -266,9 +294,8 @@ def main():
         result["error"] = told["totals"]["error"]
         show(result)
         if not options.no_save:
-            RESULTS.mkdir(exist_ok=True)
             quick = "-quick" if options.quick else ""
-            (RESULTS / f"adapter-{name}{quick}.json").write_text(json.dumps(result, indent=1) + "\n")
+            store(f"adapter-{name}{quick}", result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Batches of small matrices beside a threaded loop of LAPACK's sgesdd, and bench/results/batch-<shape>-lapack.json.
+"""Batches of small matrices beside a threaded loop of LAPACK's sgesdd, and bench/results/<machine>/batch-<shape>-lapack.json.
 
 As run.py: pairs of processes, alternating, both sides at the BLAS core their library chooses, while the machine's gemm rate
 is at least 80 % of what it has shown. What counts is seconds inside, since a batch is over before a process has started:
@@ -7,7 +7,6 @@ beside it, in spacings of float32.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -88,8 +87,7 @@ def main():
             continue
         show(result)
         if not options.no_save:
-            run.RESULTS.mkdir(exist_ok=True)
-            (run.RESULTS / f"batch-{shape}-lapack.json").write_text(json.dumps(result, indent=1) + "\n")
+            run.store(f"batch-{shape}-lapack", result)
     sys.exit(1 if void else 0)
 
 

@@ -1,4 +1,4 @@
-"""The fused product beside the two products of the BLAS, and bench/results/fused-<shape>-<width>.json.
+"""The fused product beside the two products of the BLAS, and bench/results/<machine>/fused-<shape>-<width>.json.
 
 Both sides in turns in one process (bench_fused.c), which of them begins changing, the
 BLAS with the quicker layout of X; the rate of sgemm is measured in the same
@@ -39,10 +39,8 @@ def main():
               flush=True)
         if options.no_save:
             continue
-        run.RESULTS.mkdir(exist_ok=True)
         quick = "-quick" if options.quick else ""
-        name = f"fused-{case[0]}x{case[1]}-{case[2]}{quick}.json"
-        (run.RESULTS / name).write_text(json.dumps(result, indent=1) + "\n")
+        run.store(f"fused-{case[0]}x{case[1]}-{case[2]}{quick}", result)
 
 
 if __name__ == "__main__":

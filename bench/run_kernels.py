@@ -1,4 +1,4 @@
-"""How long it takes to take a whole net apart by every method, and writes bench/results/kernels-vgg16.json.
+"""How long it takes to take a whole net apart by every method, and writes bench/results/<machine>/kernels-vgg16.json.
 
     bench/run_kernels.py [--runs N] [--no-save]
 
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from run import BUILD, RESULTS, ROOT, processor
+from run import BUILD, ROOT, processor, store
 
 SIZE, PART = 224, 0.5
 
@@ -51,7 +51,7 @@ def main():
     }
     print(json.dumps(result), flush=True)
     if not options.no_save:
-        (RESULTS / "kernels-vgg16.json").write_text(json.dumps(result, indent=1) + "\n")
+        store("kernels-vgg16", result)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     bench/run_latency.py [--only TEXT] [--no-save]
 
 For every net of bench/run_models.py its layers are timed, plans for parts of its time are made with them (`--latency`,
-`--no-slower`), and the finished models are timed beside the net. Printed and written to bench/results/latency-<net>-<part>.json:
+`--no-slower`), and the finished models are timed beside the net. Printed and written to bench/results/<machine>/latency-<net>-<part>.json:
 milliseconds predicted and measured, and by how much the prediction missed. Only times on a machine that does nothing else say
 anything.
 """
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from run import RESULTS, ROOT, processor
+from run import ROOT, processor, store
 from run_models import eckart, nets, onnxruntime
 
 # net, method, parts of its time
@@ -65,7 +65,7 @@ def main():
                 print(f"{net} {method} {part}: {r['factored']} layers, {r['before']['milliseconds']:.2f} ms -> predicted "
                       f"{r['predicted']:.2f}, measured {r['after']['milliseconds']:.2f}, a miss of {r['miss_percent']:+.1f} %", flush=True)
                 if not options.no_save:
-                    (RESULTS / f"latency-{net}-{part}.json").write_text(json.dumps(r, indent=1) + "\n")
+                    store(f"latency-{net}-{part}", r)
 
 
 if __name__ == "__main__":

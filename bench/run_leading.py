@@ -2,7 +2,7 @@
 
     run_leading.py [--quick] [--only NAME] [--pairs N] [--no-save]
 
-Writes bench/results/leading-<case>.json. All sides run in this process on the same array, in turns, which of them begins
+Writes bench/results/<machine>/leading-<case>.json. All sides run in this process on the same array, in turns, which of them begins
 changing; a turn counts only while the machine's gemm rate is at least 80 % of what it has shown (run.py). Peers run as
 their documentation tells: randomized_svd with its automatic power iterations or 15, svd_lowrank with ten more columns than
 terms and two iterations, torch.linalg.svd of the whole. The error of every side is the relative Frobenius norm of A - U S V^T
@@ -11,7 +11,6 @@ bound in eckart's certificate.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -162,8 +161,7 @@ def main():
             continue
         show(name, result)
         if not options.no_save:
-            run.RESULTS.mkdir(exist_ok=True)
-            (run.RESULTS / f"leading-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+            run.store(f"leading-{name}", result)
     sys.exit(1 if void else 0)
 
 

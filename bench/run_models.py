@@ -1,4 +1,4 @@
-"""What compressing real nets costs and brings, and writes bench/results/model-<net>-<method>-<macs>.json.
+"""What compressing real nets costs and brings, and writes bench/results/<machine>/model-<net>-<method>-<macs>.json.
 
     bench/run_models.py [--only TEXT] [--no-save]
 
@@ -20,7 +20,7 @@ import tempfile
 import time
 
 import numpy as np
-from run import RESULTS, ROOT, processor, spread
+from run import ROOT, processor, spread, store
 
 sys.path[:0] = [str(ROOT / "tests/quality"), str(ROOT / "python")]
 
@@ -126,7 +126,7 @@ def main():
             result = measure(point, sources[point[0]], folder)
             show(result)
             if not options.no_save:
-                (RESULTS / f"model-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+                store(f"model-{name}", result)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@
 
 The matrix is made of `apt-cache dumpavail` of this machine: a one for every dependency. All sides run in this process, in
 turns, which of them begins changing; of each the median time is printed with its worst residual max_i ||A v_i - s_i u_i||
-/ s_1 in float64 and its error relative to the best values found by any side, and written to bench/results/sparse-<rank>.json.
+/ s_1 in float64 and its error relative to the best values found by any side, and written to bench/results/<machine>/sparse-<rank>.json.
 ARPACK and PROPACK come as near to eckart's residual as they do in float32; PRIMME, which at their tolerance takes minutes,
 has 1e-4. It is left out where it is not installed.
 """
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -119,7 +118,7 @@ def main():
         result = {"kind": "sparse", "rows": matrix.shape[0], "cols": matrix.shape[1], "entries": matrix.nnz, "rank": options.rank,
                   "processor": run.processor(), "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"),
                   "scipy": scipy.__version__, "pairs": options.pairs, "sides": found}
-        (run.RESULTS / f"sparse-{options.rank}.json").write_text(json.dumps(result, indent=1) + "\n")
+        run.store(f"sparse-{options.rank}", result)
 
 
 if __name__ == "__main__":
