@@ -168,13 +168,22 @@ static bool point_allowed(const planning *p, const eck_layer_analysis *layer, in
     return point->error <= error_allowed(p->budget);
 }
 
+/** Damage to 36 bits: what rounding told apart are equals again, and layers alike are chosen in the order of the file, on
+ *  every processor. */
+static double compared(double damage)
+{
+    int exponent;
+    const double part = frexp(damage, &exponent);
+    return ldexp(rint(ldexp(part, 36)), exponent - 36);
+}
+
 /** A point as the knapsack sees it; a layer that was not timed takes no time of its own. */
 static ecki_offer offer_of(const planning *p, const candidates *c, const eck_point *point)
 {
     const double ms = ms_of(p, c, point);
     const int64_t macs = p->macs_before < 0 ? 0 : eck_layer_macs(c->layer, point);
 
-    return (ecki_offer){ point->damage,
+    return (ecki_offer){ compared(point->damage),
                          { point->parameters, point->bytes, macs,
                            ms < 0 ? 0 : (int64_t)ceil(1e6 * ms) } };
 }
