@@ -7,9 +7,13 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "decompose/multilinear_parts.h"
 #include "linalg/gemm.h"
+#include "linalg/op.h"
 #include "linalg/orthonormal.h"
+#include "linalg/spectrum.h"
+#include "linalg/svd_job.h"
 #include "tensor/codec.h"
 
 void ecki_truncated_clear(ecki_truncated *truncated)
@@ -33,14 +37,24 @@ static double tail_of(const double *values, int64_t n, int64_t k)
     return sqrt(tail / all);
 }
 
-/** Both factors in F64, by the lane the storage asks for. */
-static eck_status compute(eck_svd **out, const eck_operator *a, const ecki_cut *cut,
-                          const eck_context *context, eck_error *err)
+/** Factors u v^T of scale A, and what of A they leave. */
+struct halved {
+    int64_t rank;
+    eck_side orthonormal;
+    double *u, *v; /**< [rows,rank], [cols,rank]; owned */
+    double scale, tail;
+};
+
+static void halved_clear(struct halved *h)
 {
-    eck_status status = ECK_OK;
-    eck_spectrum *spectrum = NULL;
+    ecki_free(h->u);
+    ecki_free(h->v);
+    h->u = h->v = NULL;
+}
+
+static eck_svd_options options_of(const eck_operator_info *info, const ecki_cut *cut)
+{
     eck_svd_options options = ECK_SVD_OPTIONS_INIT;
-    const eck_operator_info *info = eck_operator_get_info(a);
     const int64_t least = ecki_min(info->rows, info->cols);
 
     options.engine = ECK_ENGINE_EXACT; // every value is wanted, for the tail
@@ -51,24 +65,40 @@ static eck_status compute(eck_svd **out, const eck_operator *a, const ecki_cut *
     options.want = ECK_WANT_VALUES | ECK_WANT_COMPACT;
     options.proof = ECK_PROOF_TAIL;
     options.store = ECK_DTYPE_F64;
-    if (info->storage == ECK_DTYPE_F64) {
-        ECK_TRY(eck_svd_compute(out, a, &options, context, err));
-    } else {
-        ECK_TRY(eck_spectrum_create(&spectrum, a, context, err));
-        ECK_TRY(eck_spectrum_svd(out, spectrum, a, &options, context, err));
-    }
-    if ((*out)->rank > 0) goto done;
+    return options;
+}
+
+/** By the Gram matrix. Neither signs nor a certificate: what becomes of the tensor is certified as a whole. */
+static eck_status by_gram(struct halved *out, const eck_operator *a, const ecki_cut *cut,
+                          const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_spectrum *spectrum = NULL;
+    const eck_context fit = ecki_fit_context(context, &a->info);
+    ecki_svd_job job = { .a = a, .context = &fit, .captured = -1.0 };
+    const int32_t saved = ecki_blas_enter(ecki_threads(&fit));
+
+    job.options = options_of(&a->info, cut);
+    const int64_t leading = cut->rule == ECK_RULE_RANK ? job.options.rank : 0;
+    ECK_TRY(ecki_spectrum_leading(&spectrum, a, leading, &fit, err));
+    job.spectrum = spectrum;
+    const eck_spectrum_info *const info = &spectrum->info;
+    ECK_TRY(eck_rule_rank(&job.rank, info, cut->rule, cut->target, job.options.rank, err));
     // A rule that keeps nothing keeps one term here: a mode of rank 0 would be no tensor any more.
-    eck_svd_free(*out);
-    *out = NULL;
-    options.rule = ECK_RULE_RANK;
-    options.rank = 1;
-    if (spectrum)
-        ECK_TRY(eck_spectrum_svd(out, spectrum, a, &options, context, err));
-    else
-        ECK_TRY(eck_svd_compute(out, a, &options, context, err));
+    job.rank = ecki_max(job.rank, 1);
+    ECK_TRY(ecki_svd_require_memory(&job, job.rank, err));
+    ECK_TRY(ecki_factor_exact(&job, err));
+    *out = (struct halved){ .rank = job.rank,
+                            .orthonormal = job.orthonormal,
+                            .u = job.u,
+                            .v = job.v,
+                            .scale = spectrum->scale,
+                            .tail = tail_of(info->values, info->count, job.rank) };
+    job.u = job.v = NULL;
 done:
+    ecki_svd_job_clear(&job);
     eck_spectrum_free(spectrum);
+    ecki_blas_leave(saved);
     return status;
 }
 
@@ -81,20 +111,49 @@ static double *taken(eck_array *array)
     return numbers;
 }
 
+/** F64 numbers: by the dense lane. */
+static eck_status by_dense(struct halved *out, const eck_operator *a, const ecki_cut *cut,
+                           const eck_context *context, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    eck_svd_options options = options_of(&a->info, cut);
+    eck_svd *svd = NULL;
+
+    ECK_TRY(eck_svd_compute(&svd, a, &options, context, err));
+    if (svd->rank == 0) {
+        eck_svd_free(svd);
+        svd = NULL;
+        options.rule = ECK_RULE_RANK;
+        options.rank = 1;
+        ECK_TRY(eck_svd_compute(&svd, a, &options, context, err));
+    }
+    *out = (struct halved){ .rank = svd->rank,
+                            .orthonormal = svd->orthonormal,
+                            .u = taken(svd->u),
+                            .v = taken(svd->v),
+                            .scale = 1.0,
+                            .tail = tail_of(svd->s->data, eck_array_count(svd->s), svd->rank) };
+done:
+    eck_svd_free(svd);
+    return status;
+}
+
 /** Where the right side is orthonormal: A ~ u v^T with u = Q R, so basis Q and core v R^T. */
-static eck_status turn_over(ecki_truncated *t, eck_svd *svd, eck_error *err)
+static eck_status turn_over(ecki_truncated *t, struct halved *h, const eck_operator_info *info,
+                            eck_error *err)
 {
     eck_status status = ECK_OK;
     double *r = NULL;
-    const int64_t k = svd->rank;
+    const int64_t k = h->rank;
 
     ECK_ALLOC(r, k * k);
-    ECK_ALLOC_RAW(t->core, svd->cols * k);
-    t->basis = taken(svd->u);
-    ECK_TRY(ecki_orthonormalize(t->basis, svd->rows, k, r, err));
-    ECK_TRY(ecki_gemm(1.0, ecki_matrix_of(svd->v->data, svd->cols, k),
+    ECK_ALLOC_RAW(t->core, info->cols * k);
+    t->basis = h->u;
+    h->u = NULL;
+    ECK_TRY(ecki_orthonormalize(t->basis, info->rows, k, r, err));
+    ECK_TRY(ecki_gemm(1.0 / h->scale, ecki_matrix_of(h->v, info->cols, k),
                       ecki_transposed(ecki_matrix_of(r, k, k)), 0.0,
-                      ecki_panel(t->core, ECK_DTYPE_F64, svd->cols, k), err));
+                      ecki_panel(t->core, ECK_DTYPE_F64, info->cols, k), err));
 done:
     ecki_free(r);
     return status;
@@ -105,21 +164,26 @@ eck_status ecki_truncate(ecki_truncated *out, const eck_operator *a, const ecki_
 {
     eck_status status = ECK_OK;
     ecki_truncated t = { 0 };
-    eck_svd *svd = NULL;
+    struct halved h = { 0 };
+    const eck_operator_info *const info = &a->info;
 
-    ECK_TRY(compute(&svd, a, cut, context, err));
-    t.rank = svd->rank;
-    t.tail = tail_of(svd->s->data, eck_array_count(svd->s), svd->rank);
-    if (svd->orthonormal == ECK_SIDE_LEFT) {
-        t.basis = taken(svd->u);
-        t.core = taken(svd->v);
+    ECK_TRY(info->storage == ECK_DTYPE_F64 ? by_dense(&h, a, cut, context, err)
+                                           : by_gram(&h, a, cut, context, err));
+    t.rank = h.rank;
+    t.tail = h.tail;
+    if (h.orthonormal == ECK_SIDE_LEFT) {
+        t.basis = h.u;
+        t.core = h.v;
+        h.u = h.v = NULL;
+        for (int64_t i = 0; i < info->cols * t.rank && h.scale != 1.0; i++)
+            t.core[i] /= h.scale;
     } else {
-        ECK_TRY(turn_over(&t, svd, err));
+        ECK_TRY(turn_over(&t, &h, info, err));
     }
     *out = t;
     memset(&t, 0, sizeof t);
 done:
     ecki_truncated_clear(&t);
-    eck_svd_free(svd);
+    halved_clear(&h);
     return status;
 }

@@ -14,6 +14,9 @@
 #include "linalg/svd_job.h"
 #include "tensor/codec.h"
 
+// Of the trace, what has to be left for a difference to tell it: to some n 2^-53 / 2^-20 of itself.
+#define LEADING_REST 0x1p-20
+
 eck_side ecki_near_side(int64_t rows, int64_t cols)
 {
     return rows >= cols ? ECK_SIDE_RIGHT : ECK_SIDE_LEFT;
@@ -121,16 +124,39 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double
     info->effective_rank = effective_rank(spectrum->values, n);
 }
 
-// Values of the tridiagonal matrix as singular values of scale A: descending, clamped at 0.
-static eck_status find_values(eck_spectrum *spectrum, double trace, double norm2, int32_t threads,
-                              eck_error *err)
+// The `count` largest values alone, and what the trace leaves of the others as one more; *found_out false where that is
+// so little of it that rounding would show.
+static eck_status find_leading(bool *found_out, double *values, const eck_spectrum *spectrum,
+                               double trace, int64_t count, int32_t threads, eck_error *err)
+{
+    eck_status status = ECK_OK;
+    const int64_t n = spectrum->t.n;
+    double rest = trace;
+    *found_out = false;
+    if (count <= 0 || count >= n) return ECK_OK;
+    ECK_TRY(ecki_bisect(values, &spectrum->t, (ecki_places){ 0, count }, threads, err));
+    for (int64_t i = 0; i < count; i++)
+        rest -= values[i];
+    *found_out = rest > LEADING_REST * trace;
+    if (!*found_out) goto done;
+    values[count] = rest;
+    memset(values + count + 1, 0, (size_t)(n - count - 1) * sizeof *values);
+done:
+    return status;
+}
+
+// Values of the tridiagonal matrix as singular values of scale A: descending, clamped at 0; `leading` of them, 0: all.
+static eck_status find_values(eck_spectrum *spectrum, double trace, double norm2, int64_t leading,
+                              int32_t threads, eck_error *err)
 {
     eck_status status = ECK_OK;
     const int64_t n = spectrum->t.n;
     double *values = NULL;
     double sum = 0.0;
+    bool found = false;
     ECK_ALLOC_RAW(values, n);
-    ECK_TRY(ecki_bisect(values, &spectrum->t, (ecki_places){ 0, n }, threads, err));
+    ECK_TRY(find_leading(&found, values, spectrum, trace, leading, threads, err));
+    if (!found) ECK_TRY(ecki_bisect(values, &spectrum->t, (ecki_places){ 0, n }, threads, err));
     for (int64_t i = n - 1; i >= 0; i--)
         sum += values[i];
     const double allowed = 8.0 * (double)(n + 1) * 0x1p-53 * trace;
@@ -215,8 +241,8 @@ static eck_status require_trace(const eck_spectrum *spectrum, double trace, doub
                       trace, norm2);
 }
 
-eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction,
-                               const eck_context *context, eck_error *err)
+static eck_status build(eck_spectrum **out, const eck_operator *a, bool reduction, int64_t leading,
+                        const eck_context *context, eck_error *err)
 {
     eck_status status = ECK_OK;
     eck_spectrum *spectrum = NULL;
@@ -237,7 +263,7 @@ eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool r
     if (spectrum->t.n > 0) {
         ECK_TRY(gram_and_reduce(spectrum, &trace, &gram, a, context, err));
         ECK_TRY(require_trace(spectrum, trace, norm2, err));
-        ECK_TRY(find_values(spectrum, trace, norm2, threads, err));
+        ECK_TRY(find_values(spectrum, trace, norm2, leading, threads, err));
     } else {
         ecki_spectrum_describe(spectrum, spectrum->values, norm2);
     }
@@ -248,6 +274,18 @@ done:
     eck_spectrum_free(spectrum);
     ecki_blas_leave(saved);
     return status;
+}
+
+eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction,
+                               const eck_context *context, eck_error *err)
+{
+    return build(out, a, reduction, 0, context, err);
+}
+
+eck_status ecki_spectrum_leading(eck_spectrum **out, const eck_operator *a, int64_t count,
+                                 const eck_context *context, eck_error *err)
+{
+    return build(out, a, true, count, context, err);
 }
 
 eck_status eck_spectrum_create(eck_spectrum **out, const eck_operator *a,

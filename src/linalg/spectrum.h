@@ -40,6 +40,12 @@ void ecki_spectrum_describe(eck_spectrum *spectrum, const double *scaled, double
 eck_status ecki_spectrum_build(eck_spectrum **out, const eck_operator *a, bool reduction,
                                const eck_context *context, eck_error *err);
 
+/** With its reduction, of which the `count` largest values are found alone where the others leave enough of the trace:
+ *  values[count] is then the root of all their squares, tails are right up to `count`, and the ranks in info are not to
+ *  be used. */
+eck_status ecki_spectrum_leading(eck_spectrum **out, const eck_operator *a, int64_t count,
+                                 const eck_context *context, eck_error *err);
+
 /** From this order on the way by a band is faster (docs/methods/svd.md). */
 enum { ECKI_TWO_STAGE_ORDER = 1536 };
 

@@ -132,8 +132,7 @@ done:
     return status;
 }
 
-// Fails when a context's memory will not do for so many terms.
-static eck_status require_memory(const ecki_svd_job *job, int64_t rank, eck_error *err)
+eck_status ecki_svd_require_memory(const ecki_svd_job *job, int64_t rank, eck_error *err)
 {
     if (!job->context || job->context->memory <= 0) return ECK_OK;
     const int32_t threads = ecki_threads(job->context);
@@ -151,7 +150,7 @@ static eck_status finish_exact(eck_svd **out, ecki_svd_job *job, eck_error *err)
     job->solver = "bisection";
     ECK_TRY(eck_rule_rank(&job->rank, &job->spectrum->info, o->rule, o->target, o->rank, err));
     if (ecki_wants_factors(o)) {
-        ECK_TRY(require_memory(job, job->rank, err));
+        ECK_TRY(ecki_svd_require_memory(job, job->rank, err));
         ECK_TRY(ecki_factor_exact(job, err));
         if (job->own) ecki_spectrum_drop_reduction(job->own);
     }
@@ -242,12 +241,13 @@ eck_status eck_svd_compute(eck_svd **out, const eck_operator *a, const eck_svd_o
     job.reads = choice.reads;
     bool answered = false;
     if (job.engine == ECK_ENGINE_KRYLOV || job.engine == ECK_ENGINE_DEFLATED) {
-        if (job.engine == ECK_ENGINE_DEFLATED) ECK_TRY(require_memory(&job, job.options.rank, err));
+        if (job.engine == ECK_ENGINE_DEFLATED)
+            ECK_TRY(ecki_svd_require_memory(&job, job.options.rank, err));
         ECK_TRY(compute_leading(&svd, &job, &answered, err));
         if (!answered) job.engine = job.options.engine = ECK_ENGINE_EXACT;
     }
     if (!answered) {
-        ECK_TRY(require_memory(&job, ecki_wants_factors(&job.options) ? 0 : -1, err));
+        ECK_TRY(ecki_svd_require_memory(&job, ecki_wants_factors(&job.options) ? 0 : -1, err));
         if (a->info.storage == ECK_DTYPE_F64 || job.engine == ECK_ENGINE_GOLUB_KAHAN)
             ECK_TRY(ecki_svd_dense(&svd, &job, err));
         else

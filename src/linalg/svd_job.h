@@ -63,6 +63,9 @@ eck_context ecki_fit_context(const eck_context *context, const eck_operator_info
 int64_t ecki_svd_memory(const eck_operator_info *info, const eck_svd_options *options, int64_t rank,
                         int32_t threads);
 
+/** ECK_E_BUDGET where so many terms take more memory than the context allows; -1: values alone. */
+eck_status ecki_svd_require_memory(const ecki_svd_job *job, int64_t rank, eck_error *err);
+
 /** eck_svd_stream_memory() for a number of threads, and ECK_E_BUDGET when the context allows less. */
 int64_t ecki_stream_memory(const eck_operator_info *info, const eck_svd_options *options,
                            int64_t rank, int32_t threads);

@@ -102,13 +102,45 @@ static void values_only_cannot_be_saved(void **state)
     sample_free(&a);
 }
 
+// The largest values alone are those of the whole spectrum, to the bisection's 8 u of the largest square; the rest is what
+// the trace leaves, and where that is nothing to speak of every value is found.
+static void leading(void **state)
+{
+    (void)state;
+    const double decays[] = { 1.0, 0.9, 0.3 };
+    eck_context alone = ECK_CONTEXT_INIT;
+    alone.threads = 1; // as eck_spectrum_create() has for so little
+    for (int d = 0; d < 3; d++) {
+        sample a = sample_create(60, 40, ECK_DTYPE_F32, decays[d], 1);
+        eck_spectrum *all = NULL, *few = NULL;
+        eck_error err = ECK_ERROR_INIT;
+        expect_ok(eck_spectrum_create(&all, a.op, NULL, &err), &err);
+        for (int64_t k = 0; k <= 40; k += 10) {
+            expect_ok(ecki_spectrum_leading(&few, a.op, k, &alone, &err), &err);
+            const double *const s = all->values, *const t = few->values;
+            const double off = 8.0 * 0x1p-53 * s[0] * s[0];
+            for (int64_t i = 0; i < k; i++)
+                assert_true(fabs(s[i] * s[i] - t[i] * t[i]) <= 2.0 * off);
+            const double tail = all->tails[k];
+            const bool enough = k > 0 && k < 40 && tail * tail > 0x1p-20 * 1.001;
+            // 40 values and a trace, each off by rounding of the largest: 50 u of the squared norm
+            assert_true(fabs(few->tails[k] * few->tails[k] - tail * tail) <= 50.0 * 8.0 * 0x1p-53);
+            if (enough) assert_true(k == 39 || t[k + 1] == 0.0);
+            if (!enough && (k == 0 || tail * tail < 0x1p-20 * 0.999))
+                assert_memory_equal(s, t, 40 * sizeof *s);
+            eck_spectrum_free(few);
+        }
+        eck_spectrum_free(all);
+        sample_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trips),
-        cmocka_unit_test(damage),
-        cmocka_unit_test(hostile_sizes),
-        cmocka_unit_test(values_only_cannot_be_saved),
+        cmocka_unit_test(round_trips),   cmocka_unit_test(damage),
+        cmocka_unit_test(hostile_sizes), cmocka_unit_test(values_only_cannot_be_saved),
+        cmocka_unit_test(leading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
