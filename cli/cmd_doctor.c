@@ -113,6 +113,20 @@ static const eck_core_trial *best_trial(const findings *f)
     return best;
 }
 
+// Another load on the machine makes any core look slow for a moment: before one is praised above the core in use, that one
+// is tried again, and the better of its rates counts.
+static void try_again(findings *f)
+{
+    const eck_core_trial *const best = best_trial(f);
+    eck_machine *const m = &f->machine;
+    const char *const now = setting(f, "OPENBLAS_CORETYPE");
+    if (!best || best->gemm_f64 + best->gemm_f32 <= WORTH * (m->gemm_f64 + m->gemm_f32)) return;
+    const eck_core_trial again = core_try(now ? now : "", m->threads);
+    if (!again.ran) return;
+    m->gemm_f64 = fmax(m->gemm_f64, again.gemm_f64);
+    m->gemm_f32 = fmax(m->gemm_f32, again.gemm_f32);
+}
+
 // How to come to a core, in words.
 static void core_words(char out[100], const char *core)
 {
@@ -210,7 +224,10 @@ static eck_status cmd_doctor(session *run, char **arguments)
     TRY(settings_parse(run, &command_doctor, &from.common, NULL, arguments));
     TRY(eck_machine_measure(&f->machine, &run->context, &run->error));
     read_settings(f);
-    if (!from.here) try_cores(run, f);
+    if (!from.here) {
+        try_cores(run, f);
+        try_again(f);
+    }
     judge_blas(f);
     judge_threads(f);
     if (run->json) {
