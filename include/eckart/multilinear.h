@@ -91,7 +91,8 @@ typedef struct eck_tucker {
     double tails[ECK_DIMS_MAX]; /**< what ST-HOSVD discarded in each mode, relative to the tensor */
     double
         truncated; /**< root of the sum of squares of tails: the error of ST-HOSVD before rounding, exactly */
-    double error; /**< after HOOI, before rounding: at most `truncated` */
+    /** After HOOI, before rounding: at most `truncated`. To some 1e-6 of the norm where sweeps multiply in F32. */
+    double error;
     int64_t sweeps; /**< of HOOI done */
     bool converged; /**< HOOI ended by its tolerance; true without sweeps */
     eck_certificate

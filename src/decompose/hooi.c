@@ -26,8 +26,8 @@ struct whole {
 struct sweeping {
     ecki_tucker_work *work;
     int32_t first, last; /**< modes that have a basis */
-    struct whole
-        whole[2]; /**< with the first of them in front, and the last; one if they are the same */
+    bool at_end; /**< the last stands at the end of whole[0]: there is no whole[1] */
+    struct whole whole[2]; /**< with the first of them in front, and with the last in front */
     eck_dtype storage;
     const eck_context *context;
 };
@@ -85,25 +85,30 @@ done:
     return status;
 }
 
-/** As ecki_block_multiply_first() for F32 numbers, with sums in F32. */
-static eck_status multiply_narrow(ecki_block *out, const struct whole *whole, const double *m,
-                                  int64_t width, eck_error *err)
+/** As ecki_block_multiply_first(), or _last(), for F32 numbers, with sums in F32. */
+static eck_status multiply_narrow(ecki_block *out, const struct whole *whole, bool last,
+                                  const double *m, int64_t width, eck_error *err)
 {
     eck_status status = ECK_OK;
     ecki_block made = whole->block;
-    const int64_t rows = made.shape[0], rest = ecki_block_count(&made) / rows;
+    const int64_t size = made.shape[last ? made.ndim - 1 : 0];
+    const int64_t rest = ecki_block_count(&made) / size;
+    void *const numbers = (void *)(uintptr_t)whole->narrow; // panels have no const; only read
+    const eck_panel x = last ? ecki_panel(numbers, ECK_DTYPE_F32, rest, size)
+                             : ecki_panel(numbers, ECK_DTYPE_F32, size, rest);
     float *basis = NULL, *product = NULL;
 
-    ECK_ALLOC_RAW(basis, rows * width);
+    ECK_ALLOC_RAW(basis, size * width);
     ECK_ALLOC_RAW(product, rest * width);
     ECK_ALLOC_RAW(made.data, rest * width);
-    ecki_round_f64(ECK_DTYPE_F32, m, basis, rows * width);
-    eck_panel x = ecki_panel(NULL, ECK_DTYPE_F32, rows, rest);
-    x.data = (void *)(uintptr_t)whole->narrow; // only read
-    ECK_TRY(ecki_gemm_f32(1.0f, x, true, ecki_panel(basis, ECK_DTYPE_F32, rows, width), 0.0f,
+    ecki_round_f64(ECK_DTYPE_F32, m, basis, size * width);
+    ECK_TRY(ecki_gemm_f32(1.0f, x, !last, ecki_panel(basis, ECK_DTYPE_F32, size, width), 0.0f,
                           ecki_panel(product, ECK_DTYPE_F32, rest, width), err));
     ecki_widen_f64(ECK_DTYPE_F32, product, 1, made.data, rest * width);
-    ecki_block_turned(&made, width);
+    if (last)
+        made.shape[made.ndim - 1] = width;
+    else
+        ecki_block_turned(&made, width);
     *out = made;
     made.data = NULL;
 done:
@@ -172,17 +177,19 @@ done:
 }
 
 /** The whole tensor times the basis of its first mode or its last. */
-static eck_status multiply_whole(ecki_block *out, const struct sweeping *s, int32_t which,
+static eck_status multiply_whole(ecki_block *out, const struct sweeping *s, bool last,
                                  eck_error *err)
 {
-    const struct whole *const whole = &s->whole[which];
-    const int32_t mode = which ? s->last : s->first;
+    const bool end = last && s->at_end;
+    const struct whole *const whole = &s->whole[last && !end];
+    const int32_t mode = last ? s->last : s->first;
+    const double *const basis = s->work->basis[mode];
+    const int64_t width = s->work->ranks[mode];
     ecki_block borrowed = whole->block;
 
-    if (whole->narrow)
-        return multiply_narrow(out, whole, s->work->basis[mode], s->work->ranks[mode], err);
-    return ecki_block_multiply_first(out, &borrowed, s->work->basis[mode], s->work->ranks[mode],
-                                     err);
+    if (whole->narrow) return multiply_narrow(out, whole, end, basis, width, err);
+    return end ? ecki_block_multiply_last(out, &borrowed, basis, width, err)
+               : ecki_block_multiply_first(out, &borrowed, basis, width, err);
 }
 
 static eck_status sweep_once(double *core2_out, const struct sweeping *s, eck_error *err)
@@ -194,10 +201,10 @@ static eck_status sweep_once(double *core2_out, const struct sweeping *s, eck_er
         status = improve(core2_out, s, &s->whole[0].block, s->first, -1, err);
         goto done;
     }
-    ECK_TRY(multiply_whole(&part, s, 1, err));
+    ECK_TRY(multiply_whole(&part, s, true, err));
     ECK_TRY(improve(core2_out, s, &part, s->first, s->last, err));
     ecki_block_clear(&part);
-    ECK_TRY(multiply_whole(&part, s, 0, err));
+    ECK_TRY(multiply_whole(&part, s, false, err));
     for (int32_t n = s->first + 1; n <= s->last; n++)
         if (s->work->basis[n]) ECK_TRY(improve(core2_out, s, &part, n, s->first, err));
 done:
@@ -205,8 +212,8 @@ done:
     return status;
 }
 
-/** Sums in F32 move the core by some 1e-6 of it, and the squared error by the square of that where rounding is fair, by
- *  1e-6 if it were not: nothing beside what is left out already, nor beside factors stored in F32. */
+/** Sums of n numbers in F32 move the core by some sqrt(n) 2^-24 of it, 1e-6 for 512, and what is left out by the square of
+ *  that, being orthogonal to it: nothing beside 2^-6, nor beside factors stored in F32. */
 static bool narrow_enough(const ecki_subject *subject, double error2)
 {
     const bool inside = subject->norm > 0x1p-60 && subject->norm < 0x1p120; // no sum is larger
@@ -221,7 +228,8 @@ static eck_status sweeping_init(struct sweeping *s, const ecki_subject *subject,
     const bool both = s->first != s->last;
 
     ECK_TRY(whole_init(&s->whole[0], subject, s->first, narrow && both, err));
-    if (both) ECK_TRY(whole_init(&s->whole[1], subject, s->last, narrow, err));
+    s->at_end = both && s->last == subject->view.ndim - 1;
+    if (both && !s->at_end) ECK_TRY(whole_init(&s->whole[1], subject, s->last, narrow, err));
 done:
     return status;
 }

@@ -57,7 +57,7 @@ static eck_svd_options options_of(const eck_operator_info *info, const ecki_cut 
     eck_svd_options options = ECK_SVD_OPTIONS_INIT;
     const int64_t least = ecki_min(info->rows, info->cols);
 
-    options.engine = ECK_ENGINE_EXACT; // every value is wanted, for the tail
+    options.engine = ECK_ENGINE_EXACT; // the tail is wanted, which other lanes do not know
     options.rule = cut->rule;
     options.target = cut->target;
     options.rank = cut->rank > 0 ? ecki_min(cut->rank, least) : 0;
