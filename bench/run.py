@@ -87,7 +87,7 @@ def store(name, result):
     """A raw result of this machine; those of others stay what they are."""
     if not RESULTS.exists():
         RESULTS.mkdir(parents=True)
-        (RESULTS / "README.md").write_text(f"# bench/results/{RESULTS.name}\n\nRaw results of one machine; see above.\n")
+        (RESULTS / "README.md").write_text(f"# bench/results/{RESULTS.name}\n\nRaw results of one machine (../README.md).\n")
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -302,6 +302,13 @@ MUTANTS = [
         "tests": ["tucker"],
     },
     {
+        "name": "a-rounding-chooses-between-layers-alike",
+        "file": "src/model/plan.c",
+        "old": "compared(point->damage),",
+        "new": "0.0 * compared(0.0) + point->damage,",
+        "tests": ["plan"],
+    },
+    {
         "name": "a-sweep-in-floats-though-doubles-are-stored",
         "file": "src/decompose/hooi.c",
         "old": "subject->storage == ECK_DTYPE_F64 || subject->store == ECK_DTYPE_F64;",
@@ -311,8 +318,8 @@ MUTANTS = [
     {
         "name": "the-last-mode-is-multiplied-where-the-first-stands-in-front",
         "file": "src/decompose/hooi.c",
-        "old": "const struct whole *const whole = &s->whole[which];",
-        "new": "const struct whole *const whole = &s->whole[0 * which];",
+        "old": "&s->whole[last && !end];",
+        "new": "&s->whole[0];",
         "tests": ["tucker"],
     },
     {

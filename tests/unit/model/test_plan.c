@@ -116,6 +116,49 @@ static void limits_hold_together(void **state)
 }
 
 /** More is never worse: the optimum's error falls as the budget grows. */
+/** Gives the second of two layers the curve of the first, every damage off by a rounding, up and down in turns. */
+static void spoil(const planned *p, int sign)
+{
+    const eck_curve *const first = &eck_analysis_layer(p->analysis, 0)->curve;
+    const eck_curve *const second = &eck_analysis_layer(p->analysis, 1)->curve;
+    assert_int_equal(first->count, second->count);
+    for (int64_t i = 0; i < first->count; i++) {
+        const double off = (i % 2 == 0) == (sign == 0) ? 0x1p-51 : -0x1p-51;
+        second->points[i].damage = first->points[i].damage * (1.0 + off);
+        second->points[i].error = first->points[i].error;
+    }
+}
+
+/** Which of two layers alike has more terms is not for a rounding to choose. */
+static void rounding_chooses_nothing(void **state)
+{
+    (void)state;
+    const fixture_tensor alike[] = { { "a.weight", 2, { 96, 80 } },
+                                     { "b.weight", 2, { 96, 80 } },
+                                     { NULL, 0, { 0 } } };
+    planned p = { scene_make(false), NULL, NULL, ECK_STORE_OPTIONS_INIT };
+    int apart = 0;
+    fixture_safetensors(p.s.in, alike);
+    p.model = scene_open(p.s.in);
+    OK(eck_model_analyze(&p.analysis, p.model, &p.options, NULL, err_));
+    for (double keep = 0.3; keep < 0.9; keep += 0.01) {
+        int64_t parameters[2][2];
+        for (int sign = 0; sign < 2; sign++) {
+            eck_budget budget = ECK_BUDGET_INIT;
+            budget.keep = keep;
+            spoil(&p, sign);
+            eck_plan *plan = optimize(&p, budget);
+            for (int k = 0; k < 2; k++)
+                parameters[sign][k] = plan->choices[k].point.parameters;
+            eck_plan_free(plan);
+        }
+        assert_memory_equal(parameters[0], parameters[1], sizeof parameters[0]);
+        apart += parameters[0][0] != parameters[0][1];
+    }
+    assert_true(apart > 0); // else there was nothing to choose
+    planned_clear(&p);
+}
+
 static void the_frontier_falls(void **state)
 {
     (void)state;
@@ -317,10 +360,15 @@ static void times_that_do_not_help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_limit_holds),          cmocka_unit_test(rules_take_the_cheapest),
-        cmocka_unit_test(limits_hold_together),      cmocka_unit_test(the_frontier_falls),
-        cmocka_unit_test(what_cannot_be_is_refused), cmocka_unit_test(latency_holds),
-        cmocka_unit_test(the_whole_counts),          cmocka_unit_test(nothing_gets_slower),
+        cmocka_unit_test(each_limit_holds),
+        cmocka_unit_test(rules_take_the_cheapest),
+        cmocka_unit_test(limits_hold_together),
+        cmocka_unit_test(the_frontier_falls),
+        cmocka_unit_test(rounding_chooses_nothing),
+        cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(latency_holds),
+        cmocka_unit_test(the_whole_counts),
+        cmocka_unit_test(nothing_gets_slower),
         cmocka_unit_test(times_that_do_not_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
